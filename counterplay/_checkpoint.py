@@ -1,0 +1,133 @@
+"""States on disk: one safetensors file per kept move, written whole or not at all."""
+
+from collections.abc import Iterator, MutableMapping
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save
+import torch
+from torch import Tensor
+
+from counterplay.errors import RunError
+from counterplay.game import State
+from counterplay.typing import Tensors
+
+
+PARTS = ("params", "buffers", "slots", "averages")
+
+
+def fingerprint(state: State) -> str:
+    """A hash of every bit of a state."""
+    digest = hashlib.blake2b(str(state.step).encode(), digest_size=12)
+    for name, tensor in sorted(state.tensors().items()):
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader or a crash never meets half of it.
+
+    Raises:
+        RunError: If the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"{str(path)!r} could not be written: {error.strerror or error}. Everything written "
+            "before is intact; free some space or choose another folder, then use `--resume`."
+        ) from error
+
+
+class FolderCheckpoints(MutableMapping[int, State]):
+    """Checkpoints kept as files of one folder instead of in memory; a mapping move -> state."""
+
+    def __init__(self, folder: Path | str, *, run: str = ""):
+        """Open or create the folder.
+
+        Args:
+            folder: Where the files are.
+            run: What the checkpoints belong to; files of another run are refused.
+        """
+        self.folder, self.run = Path(folder), run
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"The folder {str(folder)!r} cannot be created: {error.strerror or error}. "
+                "Choose a folder you can write."
+            ) from error
+
+    def _path(self, move: int) -> Path:
+        return self.folder / f"{move:09d}.safetensors"
+
+    def __setitem__(self, move: int, state: State) -> None:
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
+        groups = {part: sorted(getattr(state, part)) for part in PARTS}
+        metadata = {
+            "step": str(state.step),
+            "groups": json.dumps(groups),
+            "fingerprint": fingerprint(state),
+            "run": self.run,
+        }
+        write_atomically(self._path(move), save(tensors, metadata))
+
+    def __getitem__(self, move: int) -> State:
+        path = self._path(move)
+        if not path.exists():
+            raise KeyError(move)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state = _assemble(int(metadata["step"]), json.loads(metadata["groups"]), tensors)
+            intact = fingerprint(state) == metadata["fingerprint"]
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            raise RunError(_damaged(path)) from error
+        if not intact:
+            raise RunError(_damaged(path))
+        if metadata["run"] != self.run:
+            raise RunError(
+                f"The checkpoint {str(path)!r} belongs to run {metadata['run']!r}, not to "
+                f"{self.run!r}: the data or a setting has changed. Use another run folder."
+            )
+        return state
+
+    def __delitem__(self, move: int) -> None:
+        self._path(move).unlink()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(int(path.stem) for path in self.folder.glob("?????????.safetensors")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"The checkpoint {str(path)!r} is damaged: its bytes do not match its fingerprint. "
+        "Delete the file; `--resume` continues from the checkpoint before it."
+    )
+
+
+def _assemble(step: int, groups: dict[str, list[str]], tensors: Tensors) -> State:
+    parts = {part: {player: {} for player in groups[part]} for part in PARTS}
+    for flat, tensor in tensors.items():
+        part, player, name = flat.split("/", 2)
+        parts[part][player][name] = tensor
+    return State(step, **parts)

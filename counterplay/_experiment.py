@@ -1,0 +1,180 @@
+"""Experiments from files: the papers' and ours, one TOML file each.
+
+A file holds a recipe and one further table that says what is studied:
+
+- `[ladder]`: how well influence predicts retraining when weights are lowered a little, more,
+  and to 0, for traces of several lengths.
+- `[cleansing]`: what removing the harmful gains on test data, against other ways to choose.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+
+from counterplay._adjoint import Unroll
+from counterplay._cleanse import compare
+from counterplay._influence import trace
+from counterplay._recipe import read_toml, Recipe
+from counterplay._retrain import Bank
+from counterplay._study import cleanse_seeds
+from counterplay._verify import verify
+from counterplay.errors import ConfigError
+
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """How a weight ladder is climbed.
+
+    Attributes:
+        epochs: Lengths of the traced tail in passes over the data; 0 is the whole run.
+        lowered: How far weights of single instances are lowered; 1 removes them.
+        instances: Instances lowered one at a time.
+        subsets: Random groups removed per fraction.
+        fractions: Shares of the data in a group.
+        chunk: Runs played at once.
+    """
+
+    epochs: Sequence[int] = (1, 5, 10, 20, 0)
+    lowered: Sequence[float] = (0.001, 0.01, 0.1, 1.0)
+    instances: int = 200
+    subsets: int = 100
+    fractions: Sequence[float] = (0.01, 0.05, 0.1)
+    chunk: int = 64
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How a cleansing experiment is run.
+
+    Attributes:
+        fractions: Shares of the data that are removed.
+        last_epochs: Retrain only the last passes over the data; 0 retrains the whole run.
+        chunk: Runs played at once.
+    """
+
+    fractions: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+    last_epochs: int = 0
+    chunk: int = 32
+
+
+def run(path: Path | str, folder: Path | str, *, seeds: Sequence[int], n_jobs: int = 1) -> Rows:
+    """Run an experiment file; finished retrainings in `folder` are not repeated.
+
+    Args:
+        path: The TOML file.
+        folder: Where finished retrainings are kept.
+        seeds: Runs to repeat it over.
+        n_jobs: Seeds played at once.
+
+    Returns:
+        The table of results, one row per number.
+
+    Raises:
+        ConfigError: If the file has none of the tables that say what is studied.
+    """
+    tables, recipe = read_toml(path), Recipe.load(path)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    if "ladder" in tables:
+        ladder = Ladder(**tables["ladder"])
+        parts = joblib.Parallel(n_jobs=n_jobs)(
+            joblib.delayed(climb)(recipe.with_seed(seed), ladder, Path(folder)) for seed in seeds
+        )
+        return summarise([row for part in parts for row in part])
+    if "cleansing" in tables:
+        return cleanse_all(recipe, Sweep(**tables["cleansing"]), Path(folder), seeds, n_jobs)
+    raise ConfigError(
+        f"{str(path)!r} has neither a table [ladder] nor [cleansing], so there is nothing to "
+        "study. See the files in `experiments/`."
+    )
+
+
+def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
+    """The weight ladder of one seed: agreement rows for every trace length and metric."""
+    torch.set_num_threads(1)
+    game, data = recipe.make_game(), recipe.splits.train
+    trajectory = recipe.play(game)
+    targets = recipe.targets(game)
+    bank = Bank(folder / f"bank_{recipe.seed}.jsonl")
+    rows = []
+    for n_epochs in ladder.epochs:
+        since = trajectory.epochs_back(game, n_epochs) if n_epochs else 0
+        adjoint = Unroll(last=trajectory.n_steps - since)
+        influences = trace(game, data, trajectory, targets, adjoint=adjoint)
+        for target, influence in zip(targets, influences, strict=True):
+            agreement = verify(
+                game,
+                data,
+                trajectory,
+                target,
+                influence,
+                instances=ladder.instances,
+                lowered=ladder.lowered,
+                subsets=ladder.subsets,
+                fractions=ladder.fractions,
+                since=since,
+                chunk=ladder.chunk,
+                bank=bank,
+            )
+            rows += [
+                {"seed": recipe.seed, "epochs": n_epochs, **row} for row in agreement.rows()
+            ]
+    return rows
+
+
+def summarise(rows: Rows) -> Rows:
+    """Mean over seeds of every number, with the lowest and the highest seed."""
+    keys = ("metric", "epochs", "change", "size", "measure")
+    groups: dict[tuple, list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row["value"])
+    return [
+        {
+            **dict(zip(keys, group, strict=True)),
+            "mean": float(np.mean(values)),
+            "low": min(values),
+            "high": max(values),
+            "n_seeds": len(values),
+        }
+        for group, values in groups.items()
+    ]
+
+
+def cleanse_all(
+    recipe: Recipe, sweep: Sweep, folder: Path, seeds: Sequence[int], n_jobs: int
+) -> Rows:
+    """A cleansing experiment: every method at its own best fraction, paired over seeds."""
+    cleansings = cleanse_seeds(
+        recipe,
+        seeds,
+        fractions=sweep.fractions,
+        last_epochs=sweep.last_epochs,
+        n_jobs=n_jobs,
+        folder=folder,
+        chunk=sweep.chunk,
+    )
+    chosen_by = next(iter(cleansings[0].before))
+    return [
+        {
+            "metric": found.metric,
+            "method": found.method,
+            "fraction": found.fraction,
+            "before": float(np.mean([one.before[found.metric] for one in cleansings])),
+            "gain": found.gain.value,
+            "low": found.gain.low,
+            "high": found.gain.high,
+            "p_value": found.gain.p_value,
+            **{
+                f"p_value against {other}": estimate.p_value
+                for other, estimate in found.against.items()
+            },
+        }
+        for found in compare(cleansings, chosen_by=chosen_by)
+    ]

@@ -1,0 +1,155 @@
+"""What each training instance does to a metric: the user's entry to the adjoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import io
+from pathlib import Path
+from typing import overload, Self
+
+import numpy as np
+import torch
+
+from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
+from counterplay._checkpoint import write_atomically
+from counterplay._trajectory import Trajectory
+from counterplay.errors import TraceError
+from counterplay.game import Columns, Game
+from counterplay.metrics.target import Target
+from counterplay.typing import Index, PerInstance
+
+
+@dataclass(frozen=True)
+class Influence:
+    """The influence of every training instance on one metric.
+
+    Attributes:
+        metric: Name of the metric, protocol included.
+        higher_is_better: Direction of the metric.
+        value: The metric of the run as it was.
+        gradient: d metric / d weight, `(n,)`; NaN where not traced.
+        weights: The weights of the run, `(n,)`.
+        ids: Who the instances are.
+        adjoint: How it was computed.
+    """
+
+    metric: str
+    higher_is_better: bool
+    value: float
+    gradient: PerInstance
+    weights: PerInstance
+    ids: tuple[str, ...]
+    adjoint: str
+
+    @property
+    def removal(self) -> PerInstance:
+        """Predicted metric without the instance minus metric with it, in units of the metric."""
+        return -self.gradient * self.weights
+
+    @property
+    def harm(self) -> PerInstance:
+        """Predicted gain of removal: positive where removing improves the metric."""
+        return self.removal if self.higher_is_better else -self.removal
+
+    def harmful(self, k: int) -> Index:
+        """The `k` instances whose removal is predicted to improve the metric most."""
+        return self._ranked(k, descending=True)
+
+    def helpful(self, k: int) -> Index:
+        """The `k` instances whose removal is predicted to worsen the metric most."""
+        return self._ranked(k, descending=False)
+
+    def _ranked(self, k: int, *, descending: bool) -> Index:
+        traced = torch.nonzero(~torch.isnan(self.harm)).flatten()
+        if not 0 <= k <= len(traced):
+            raise TraceError(
+                f"`k` must be between 0 and the {len(traced)} traced instances, got {k!r}."
+            )
+        order = torch.argsort(self.harm[traced], descending=descending, stable=True)
+        return traced[order[:k]]
+
+    def of_group(self, instances: Index) -> float:
+        """Predicted change of the metric when a group is removed: the sum, to first order."""
+        return float(self.removal[instances].sum())
+
+    def save(self, path: Path | str) -> None:
+        """Write everything to one `.npz` file."""
+        content = io.BytesIO()
+        np.savez(
+            content,
+            metric=self.metric,
+            higher_is_better=self.higher_is_better,
+            value=self.value,
+            gradient=self.gradient.numpy(),
+            weights=self.weights.numpy(),
+            ids=np.array(self.ids),
+            adjoint=self.adjoint,
+        )
+        write_atomically(Path(path), content.getvalue())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as file:
+            return cls(
+                metric=str(file["metric"]),
+                higher_is_better=bool(file["higher_is_better"]),
+                value=float(file["value"]),
+                gradient=torch.from_numpy(file["gradient"]),
+                weights=torch.from_numpy(file["weights"]),
+                ids=tuple(str(i) for i in file["ids"]),
+                adjoint=str(file["adjoint"]),
+            )
+
+
+@overload
+def trace(
+    game: Game,
+    data: Columns,
+    trajectory: Trajectory,
+    metric: Target,
+    *,
+    adjoint: AbstractAdjoint = ...,
+    on_move: Progress | None = ...,
+) -> Influence: ...
+@overload
+def trace(
+    game: Game,
+    data: Columns,
+    trajectory: Trajectory,
+    metric: Sequence[Target],
+    *,
+    adjoint: AbstractAdjoint = ...,
+    on_move: Progress | None = ...,
+) -> tuple[Influence, ...]: ...
+def trace(game, data, trajectory, metric, *, adjoint=Unroll(), on_move=None):  # noqa: B008
+    """Trace every training instance's effect on a metric, in one backward sweep.
+
+    Args:
+        game: The game.
+        data: The training set of the run.
+        trajectory: The run.
+        metric: What to measure at the end of the run; several share the sweep.
+        adjoint: How the derivative is computed.
+        on_move: Called with the moves done and the moves in all.
+
+    Returns:
+        One influence per metric, or just one for a single metric.
+    """
+    metrics = [metric] if isinstance(metric, Target) else list(metric)
+    found = [target.cotangent(trajectory.final) for target in metrics]
+    gradients = adjoint.gradients(
+        game, data, trajectory, [cotangent for _, cotangent in found], on_move
+    )
+    influences = tuple(
+        Influence(
+            metric=target.name,
+            higher_is_better=target.higher_is_better,
+            value=value,
+            gradient=gradient,
+            weights=trajectory.plan.weights,
+            ids=data.ids,
+            adjoint=repr(adjoint),
+        )
+        for target, (value, _), gradient in zip(metrics, found, gradients, strict=True)
+    )
+    return influences[0] if isinstance(metric, Target) else influences

@@ -1,0 +1,244 @@
+"""From a description in a few tables to data, game and metrics.
+
+The signatures are the schema: a table's keys are the keywords of the function that its
+`name` names, and what a table leaves out takes the function's default. The command line,
+experiments and run folders all describe a run this way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+import difflib
+import functools
+import inspect
+from pathlib import Path
+import tomllib
+from typing import Any, Self
+
+import tomli_w
+from torch import Tensor
+
+from counterplay import data as datasets, features as feature_maps, games, nets
+from counterplay._play import play
+from counterplay.data.corrupt import corrupt
+from counterplay.data.splits import Splits
+from counterplay.errors import ConfigError
+from counterplay.game import Columns, Game
+from counterplay.metrics.target import FeatureMap, of_samples, Target
+
+
+Table = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a run.
+
+    Attributes:
+        data: `name` of a data set and its options.
+        corrupt: `kind`, `fraction` and further options of `corrupt`, or empty.
+        nets: `name` and options of a pair of networks.
+        game: `name` and options of a game.
+        play: `n_steps`, `batch_size`, `seed`, `every`.
+        features: `name` of a feature map and its options.
+        metric: `names` of metrics, `n` samples, `seed` of the latents, `options` by metric.
+    """
+
+    data: Table
+    nets: Table
+    game: Table
+    play: Table
+    corrupt: Table = field(default_factory=dict)
+    features: Table = field(default_factory=lambda: {"name": "identity"})
+    metric: Table = field(default_factory=lambda: {"names": ["frechet_distance"]})
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Table]) -> Self:
+        """Check the names of tables and keys.
+
+        Raises:
+            ConfigError: If a table is missing or a name is unknown; the nearest is named.
+        """
+        known = {f: None for f in cls.__dataclass_fields__}
+        for name in tables:
+            _require_known(name, known, "table")
+        for name in ("data", "nets", "game"):
+            if "name" not in tables.get(name, {}):
+                raise ConfigError(
+                    f'The table [{name}] needs a `name`, such as [{name}] name = "...".'
+                )
+        recipe = cls(**{"play": {}, **tables})
+        for key in recipe.play:
+            _require_known(key, {**_PLAY_DEFAULTS}, "key of [play]")
+        for key in recipe.metric:
+            _require_known(key, {**_METRIC_DEFAULTS}, "key of [metric]")
+        for table, make, _ in recipe._makers():
+            for key in getattr(recipe, table):
+                if key != "name":
+                    _require_known(key, inspect.signature(make).parameters, f"key of [{table}]")
+        return recipe
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a TOML file; tables that are not part of a recipe are left alone.
+
+        Raises:
+            ConfigError: If the file is missing or is not TOML.
+        """
+        tables = read_toml(path)
+        return cls.from_tables({k: v for k, v in tables.items() if k in cls.__dataclass_fields__})
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """All tables, with the defaults that were left out."""
+        full: dict[str, dict[str, Any]] = {
+            "play": {**_PLAY_DEFAULTS, **self.play},
+            "metric": {**_METRIC_DEFAULTS, **self.metric},
+            "corrupt": dict(self.corrupt),
+            "nets": dict(self.nets),
+        }
+        for table, make, skipped in self._makers():
+            defaults = {
+                name: parameter.default
+                for name, parameter in inspect.signature(make).parameters.items()
+                if parameter.default is not inspect.Parameter.empty and name not in skipped
+            }
+            full[table] = {**defaults, **getattr(self, table)}
+        return {name: _plain(full[name]) for name in self.__dataclass_fields__ if full[name]}
+
+    def toml(self) -> str:
+        """All tables as TOML text."""
+        return tomli_w.dumps(self.tables())
+
+    def with_seed(self, seed: int) -> Self:
+        """The same recipe for another initialisation, order and noise."""
+        return replace(self, play={**self.play, "seed": seed})
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.play.get("seed", 0)
+
+    def _makers(self) -> list[tuple[str, Callable[..., Any], set[str]]]:
+        found = [
+            ("data", datasets.maker(self.data["name"]), {"dtype"}),
+            ("game", games.load(self.game["name"]), {"optimizers"}),
+            ("features", feature_maps.maker(self.features["name"]), set()),
+        ]
+        return found
+
+    @functools.cached_property
+    def _corrupted(self) -> tuple[Splits, Tensor | None]:
+        splits = datasets.load(**self.data)
+        if not self.corrupt:
+            return splits, None
+        train, planted = corrupt(splits.train, **self.corrupt)
+        return replace(splits, train=train), planted
+
+    @property
+    def splits(self) -> Splits:
+        """Training, validation and test data, corrupted if the recipe says so."""
+        return self._corrupted[0]
+
+    @property
+    def planted(self) -> Tensor | None:
+        """Which training instances are corrupt, if the recipe planted any."""
+        return self._corrupted[1]
+
+    def make_game(self) -> Game:
+        """A fresh game; networks and their first parameters follow from the seed."""
+        options = {k: v for k, v in self.game.items() if k != "name"}
+        factory = games.load(self.game["name"])
+        latent_dim = options.get(
+            "latent_dim", inspect.signature(factory).parameters["latent_dim"].default
+        )
+        x = self.splits.train["x"]
+        generator, discriminator = nets.pair(
+            self.nets["name"],
+            tuple(x.shape[1:]),
+            latent_dim=latent_dim,
+            seed=self.seed,
+            dtype=x.dtype,
+            **{k: v for k, v in self.nets.items() if k != "name"},
+        )
+        return factory(generator, discriminator, **options)
+
+    @functools.cached_property
+    def feature_map(self) -> FeatureMap:
+        """The feature map; one that is trained learns on the validation split."""
+        options = {k: v for k, v in self.features.items() if k != "name"}
+        make = feature_maps.maker(self.features["name"])
+        if "data" in inspect.signature(make).parameters:
+            return make(self.splits.valid, **options)
+        return make(**options)
+
+    def targets(
+        self, game: Game, part: str = "valid", names: Sequence[str] | None = None
+    ) -> list[Target]:
+        """The recipe's metrics against one part of the data.
+
+        Validation and test use other latents, so that a gain is not one on a few samples.
+        """
+        table = {**_METRIC_DEFAULTS, **self.metric}
+        reference: Columns = getattr(self.splits, part)
+        found = []
+        for name in table["names"] if names is None else names:
+            options = dict(table["options"].get(name, {}))
+            if name == "mean_log_density":
+                options["log_density"] = datasets.log_density(self.data)
+            target = of_samples(
+                name,
+                game,
+                self.feature_map,
+                reference=reference,
+                n=table["n"],
+                seed=table["seed"] + (part == "test"),
+                averaged=bool(game.averages),
+                options=options,
+            )
+            found.append(replace(target, name=f"{part}_{target.name}"))
+        return found
+
+    def play(self, game: Game, **options: Any):
+        """Play the game as the recipe says; see `counterplay.play` for the options."""
+        table = {**_PLAY_DEFAULTS, **self.play}
+        table["every"] = table["every"] or None
+        return play(game, self.splits.train, **{**table, **options})
+
+
+_PLAY_DEFAULTS: dict[str, Any] = {"n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0}
+_METRIC_DEFAULTS: dict[str, Any] = {
+    "names": ["frechet_distance"],
+    "n": 2_048,
+    "seed": 1,
+    "options": {},
+}
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: If the file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no file {str(path)!r}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{str(path)!r} is not TOML: {error}.") from error
+
+
+def _require_known(name: str, known: Mapping[str, Any], what: str) -> None:
+    if name not in known:
+        nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
+        raise ConfigError(
+            f"There is no {what} {name!r}; the nearest is {nearest!r}, of {sorted(known)}."
+        )
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    """The entries that TOML can hold: it has no null, and no tuples."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in table.items()
+        if value is not None and not callable(value)
+    }

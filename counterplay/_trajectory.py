@@ -1,0 +1,251 @@
+"""The record of a run: seeds and a few checkpoints, from which every state can be recomputed.
+
+Neither instances nor noise are stored. Which instances a move reads and which numbers it
+draws are functions of the seed and the move, so a replay sees what the first pass saw.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+import functools
+import hashlib
+
+import torch
+from torch import Tensor
+
+from counterplay import _rng
+from counterplay._checkpoint import fingerprint
+from counterplay._step import step
+from counterplay.errors import DataError, ReplayError, TraceError
+from counterplay.game import Batch, Columns, Game, State
+from counterplay.typing import Noise, PerInstance, Scalar
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What determines every draw of a run.
+
+    Attributes:
+        seed: The run's seed.
+        batch_size: Instances per move; also the denominator of the losses.
+        weights: One weight per instance, `(n,)`, float64; 1 is ordinary training.
+        data: Fingerprint of the training set.
+    """
+
+    seed: int
+    batch_size: int
+    weights: PerInstance
+    data: str
+
+    @property
+    def n_instances(self) -> int:
+        """Size of the training set."""
+        return len(self.weights)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Moves that read instances in one pass over the data; a remainder is dropped."""
+        return self.n_instances // self.batch_size
+
+    def index(self, read: int) -> Tensor:
+        """The rows of the `read`-th batch: a fresh permutation every epoch."""
+        epoch, position = divmod(read, self.batches_per_epoch)
+        order = _order(self.n_instances, self.seed, epoch)
+        return order[position * self.batch_size : (position + 1) * self.batch_size]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of everything above."""
+        digest = hashlib.blake2b(f"{self.seed}/{self.batch_size}/{self.data}".encode())
+        digest.update(self.weights.numpy().tobytes())
+        return digest.hexdigest()[:24]
+
+
+@functools.lru_cache(maxsize=8)
+def _order(n: int, seed: int, epoch: int) -> Tensor:
+    return _rng.permutation(n, seed, "order", epoch)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A recorded run.
+
+    Attributes:
+        plan: What determines the draws.
+        n_steps: Moves played.
+        checkpoints: Kept states by move; the last one is the final state.
+        fingerprints: A hash of the state at each checkpoint.
+    """
+
+    plan: Plan
+    n_steps: int
+    checkpoints: Mapping[int, State]
+    fingerprints: Mapping[int, str]
+
+    @property
+    def final(self) -> State:
+        """The state after the last move."""
+        return self.checkpoints[self.n_steps]
+
+    def epochs_back(self, game: Game, n_epochs: int) -> int:
+        """The move at which the last `n_epochs` passes over the data begin."""
+        reads = game.n_reads(self.n_steps) - n_epochs * self.plan.batches_per_epoch
+        move = self.n_steps
+        while move > 0 and game.n_reads(move) > max(reads, 0):
+            move -= 1
+        return move
+
+    def require(self, data: Columns, start: int) -> None:
+        """Refuse data other than the run's, or a start before the first checkpoint.
+
+        Raises:
+            DataError: If the data has changed.
+            TraceError: If the record begins after `start`.
+        """
+        require_data(self.plan, data)
+        first = min(self.checkpoints)
+        if start < first:
+            raise TraceError(
+                f"The trajectory holds checkpoints from move {first} on, but move {start} is "
+                f"needed. Use `Unroll(last={self.n_steps - first})`, or record the whole run "
+                "with `play(..., since=0)`."
+            )
+
+    def state_at(self, game: Game, data: Columns, move: int) -> State:
+        """The state before `move`, replayed from the checkpoint before it."""
+        self.require(data, move)
+        start = max(kept for kept in self.checkpoints if kept <= move)
+        state = self.checkpoints[start]
+        for state in self.replay(game, data, start, move):
+            pass
+        return state
+
+    def replay(self, game: Game, data: Columns, start: int, stop: int) -> Iterator[State]:
+        """The states after moves `start` to `stop - 1`, from the checkpoint at `start`.
+
+        Raises:
+            ReplayError: If a state differs from the recorded one.
+        """
+        state = self.checkpoints[start]
+        with torch.no_grad():
+            for _ in range(start, stop):
+                state, _ = recorded_move(game, data, self.plan, state)
+                self.check(state)
+                yield state
+
+    def check(self, state: State) -> None:
+        """Compare a replayed state bit for bit with the recorded one, where there is one.
+
+        Raises:
+            ReplayError: If they differ.
+        """
+        expected = self.fingerprints.get(state.step)
+        if expected is not None and fingerprint(state) != expected:
+            raise ReplayError(_diverged(state.step))
+
+    def check_nearly(self, state: State) -> None:
+        """Compare a state computed with its graph with the recorded one, where there is one.
+
+        Kernels that keep a graph may round differently, so equal bits are not required.
+
+        Raises:
+            ReplayError: If they differ by more than rounding.
+        """
+        if state.step not in self.checkpoints:
+            return
+        recorded = self.checkpoints[state.step].tensors()
+        for name, tensor in state.tensors().items():
+            scale = float(recorded[name].abs().max()) if tensor.numel() else 0.0
+            tolerance = torch.finfo(tensor.dtype).eps ** 0.5 if tensor.is_floating_point() else 0
+            if not torch.allclose(tensor, recorded[name], rtol=0, atol=tolerance * max(scale, 1)):
+                raise ReplayError(_diverged(state.step))
+
+
+def _diverged(move: int) -> str:
+    return (
+        f"The replay differs from the recorded run at move {move}. Usual causes: another number "
+        f"of threads (`torch.get_num_threads()` is {torch.get_num_threads()}), another device or "
+        "PyTorch version, or a game built with other settings. Replay where the run was "
+        "recorded, or play it again."
+    )
+
+
+def make_plan(
+    data: Columns, *, batch_size: int, seed: int, weights: PerInstance | None = None
+) -> Plan:
+    """Check sizes and weights, and fix the draws of a run.
+
+    Raises:
+        DataError: If the data is smaller than a batch or the weights do not fit it.
+    """
+    n = len(data)
+    if n < batch_size:
+        raise DataError(
+            f"The training set has {n} instances, fewer than one batch of {batch_size}. Use "
+            f"`batch_size` of at most {n}, or more data."
+        )
+    if weights is None:
+        weights = torch.ones(n, dtype=torch.float64)
+    weights = torch.as_tensor(weights, dtype=torch.float64).cpu()
+    if weights.shape != (n,) or not torch.isfinite(weights).all():
+        raise DataError(
+            f"`weights` must hold {n} finite numbers, one per instance, got shape "
+            f"{tuple(weights.shape)}."
+        )
+    return Plan(seed, batch_size, weights, data.fingerprint)
+
+
+def require_data(plan: Plan, data: Columns) -> None:
+    """Refuse data other than the plan's.
+
+    Raises:
+        DataError: If the fingerprints differ.
+    """
+    if plan.data != data.fingerprint:
+        raise DataError(
+            f"The data (fingerprint {data.fingerprint}, {len(data)} instances) is not what the "
+            f"run was recorded on ({plan.data}, {plan.n_instances} instances). Its scores would "
+            "belong to other instances; load the original data."
+        )
+
+
+def draw(game: Game, data: Columns, plan: Plan, state: State) -> tuple[Batch, Noise]:
+    """The instances and the noise of the move that follows `state`."""
+    move = state.step
+    if game.reads(move):
+        index = plan.index(game.n_reads(move))
+    else:
+        index = torch.empty(0, dtype=torch.int64)
+    any_param = next(iter(state.params[game.movers(move)[0]].values()))
+    columns = {
+        name: (column[index].to(any_param.dtype) if column.is_floating_point() else column[index])
+        .to(any_param.device)
+        for name, column in data.tensors.items()
+    }  # fmt: skip
+    noise = game.draw(plan.batch_size, _rng.generator(plan.seed, "noise", move), state.view())
+    noise = {name: value.to(any_param.device) for name, value in noise.items()}
+    return Batch(index, columns), noise
+
+
+def weights_of(plan: Plan, batch: Batch, state: State) -> Tensor:
+    """The weights of a batch, in the dtype and on the device of the parameters."""
+    any_param = next(iter(next(iter(state.params.values())).values()))
+    return plan.weights[batch.index].to(any_param)
+
+
+def layer_noise(game: Game, plan: Plan, move: int):
+    """A context in which layers such as dropout draw the move's own numbers."""
+    if game.has_dropout:
+        return _rng.seeded(plan.seed, "layers", move)
+    return nullcontext()
+
+
+def recorded_move(
+    game: Game, data: Columns, plan: Plan, state: State, weights: Tensor | None = None
+) -> tuple[State, dict[str, Scalar]]:
+    """The move that follows `state` in the run that `plan` describes."""
+    batch, noise = draw(game, data, plan, state)
+    if weights is None:
+        weights = weights_of(plan, batch, state)
+    with layer_noise(game, plan, state.step):
+        return step(game, state, batch, noise, weights)

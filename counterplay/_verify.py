@@ -1,0 +1,255 @@
+"""Is the estimate right? Compare it with real retraining, and say when it is not.
+
+An influence is a derivative; a removal is a step of size 1. `verify` retrains with weights
+lowered a little and with weights at 0, so that one sees whether the derivative is right and
+whether the run is linear enough for it to predict a removal.
+"""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from counterplay import _rng
+from counterplay._influence import Influence
+from counterplay._retrain import counterfactual_effects, Executor, leave_out, OnRuns
+from counterplay._statistics import (
+    Array,
+    Estimate,
+    estimate,
+    jaccard_of_extremes,
+    kendall,
+    pearson,
+    spearman,
+)
+from counterplay._trajectory import Trajectory
+from counterplay.errors import TraceError
+from counterplay.game import Columns, Game
+from counterplay.metrics.target import Target
+from counterplay.typing import Index
+
+
+MEASURES = {
+    "pearson": pearson,
+    "spearman": spearman,
+    "kendall": kendall,
+    "jaccard": jaccard_of_extremes,
+}
+ADVICE = (
+    "a lower learning rate, or fewer moves",
+    "a larger batch",
+    "Adam's epsilon inside the root (`eps_root`, 1e-4 to 1e-2)",
+    "smooth activations (tanh, SiLU, softplus) in place of ReLU and max",
+    "a shorter trace (`last=`) with retraining of the same moves",
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Predicted against true changes of the metric, for one kind of weight change.
+
+    Attributes:
+        adjoint: What predicted.
+        what: `"instance"` or `"subset"`.
+        size: How far the weight is lowered (instances) or the share removed (subsets).
+        predicted: First-order predictions.
+        actual: Changes found by retraining.
+    """
+
+    adjoint: str
+    what: str
+    size: float
+    predicted: Array
+    actual: Array
+
+    def agreement(self) -> dict[str, Estimate]:
+        """Every measure of agreement that fits."""
+        names = MEASURES if self.what == "instance" else ("pearson", "spearman")
+        return {name: estimate(MEASURES[name], self.predicted, self.actual) for name in names}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the scores of a run may be believed.
+
+    Attributes:
+        attributable: Whether removal is predicted well enough to rank instances.
+        reason: What was found, with numbers.
+        advice: What usually helps, if it is not.
+    """
+
+    attributable: bool
+    reason: str
+    advice: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{'Attributable' if self.attributable else 'NOT attributable'}: {self.reason}"
+        return text + "".join(f"\n  try {line}" for line in self.advice)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What `verify` found.
+
+    Attributes:
+        metric: Name of the metric.
+        instances: Rows of the training set that were retrained without.
+        comparisons: One per adjoint and kind of change.
+        verdict: Per adjoint, whether its scores may be believed.
+    """
+
+    metric: str
+    instances: Index
+    comparisons: tuple[Comparison, ...]
+    verdict: Mapping[str, Verdict]
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row per adjoint, kind of change and measure, for tables and files."""
+        return [
+            {
+                "metric": self.metric,
+                "adjoint": comparison.adjoint,
+                "change": comparison.what,
+                "size": comparison.size,
+                "n": len(comparison.actual),
+                "measure": "linear datamodeling score"
+                if comparison.what == "subset" and measure == "spearman"
+                else measure,
+                "value": found.value,
+                "low": found.low,
+                "high": found.high,
+                "p_value": found.p_value,
+            }
+            for comparison in self.comparisons
+            for measure, found in comparison.agreement().items()
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"{self.metric}, {len(self.instances)} instances"]
+        for row in self.rows():
+            lines.append(
+                f"  {row['adjoint']}  {row['change']} {row['size']:g}  {row['measure']} "
+                f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  "
+                f"p={row['p_value']:.3g}"
+            )
+        return "\n".join([*lines, *(f"{k}: {v}" for k, v in self.verdict.items())])
+
+
+def verify(
+    game: Game,
+    data: Columns,
+    trajectory: Trajectory,
+    metric: Target,
+    influence: Influence | Sequence[Influence],
+    *,
+    instances: int | Index = 64,
+    lowered: Sequence[float] = (0.1, 1.0),
+    subsets: int = 0,
+    fractions: Sequence[float] = (0.01, 0.05, 0.1),
+    since: int = 0,
+    seed: int = 0,
+    executor: Executor = "vmap",
+    chunk: int = 64,
+    bank: MutableMapping[str, list[float]] | None = None,
+    on_runs: OnRuns | None = None,
+) -> Agreement:
+    """Compare predicted with true changes of the metric.
+
+    Args:
+        game: The game.
+        data: The training set of the run.
+        trajectory: The run.
+        metric: The metric that was traced.
+        influence: One influence, or several of different adjoints, judged on the same runs.
+        instances: How many random instances to leave out one at a time, or which.
+        lowered: How far their weight is lowered; 1 removes them.
+        subsets: Random groups to leave out per fraction (linear datamodeling score).
+        fractions: Shares of the data that these groups hold.
+        since: Retrain from this move on; should be the first move that was traced.
+        seed: Determines instances and subsets.
+        executor: How runs are played, see `counterfactual_effects`.
+        chunk: Runs played at once.
+        bank: Finished runs, looked up first and added to.
+        on_runs: Called with the number of finished runs.
+
+    Returns:
+        The comparisons and a verdict per adjoint.
+
+    Raises:
+        TraceError: If an influence is of another metric.
+    """
+    influences = [influence] if isinstance(influence, Influence) else list(influence)
+    for one in influences:
+        if one.metric != metric.name:
+            raise TraceError(
+                f"The influence is on {one.metric!r}, but {metric.name!r} is to be verified."
+            )
+    rows_of, weights = {}, trajectory.plan.weights
+    chosen = _choose(instances, len(data), seed)
+    for level in lowered:
+        rows_of["instance", level] = (chosen[:, None], _lower(weights, chosen, level))
+    for fraction in fractions if subsets else ():
+        groups = _groups(len(data), fraction, subsets, seed)
+        rows_of["subset", fraction] = (groups, leave_out(weights, list(groups)))
+    rows = torch.cat([rows for _, rows in rows_of.values()])
+    effects = counterfactual_effects(
+        game, data, trajectory, [metric], rows, since=since, executor=executor, chunk=chunk,
+        bank=bank, on_runs=on_runs,
+    )[:, 0]  # fmt: skip
+    comparisons, begin = [], 0
+    for (what, size), (groups, some) in rows_of.items():
+        actual = effects[begin : begin + len(some)].numpy()
+        begin += len(some)
+        share = size if what == "instance" else 1.0
+        for one in influences:
+            predicted = share * one.removal[groups].sum(1).numpy()
+            comparisons.append(Comparison(one.adjoint, what, size, predicted, actual))
+    verdict = {one.adjoint: judge(comparisons, one.adjoint) for one in influences}
+    return Agreement(metric.name, chosen, tuple(comparisons), verdict)
+
+
+def judge(comparisons: Sequence[Comparison], adjoint: str) -> Verdict:
+    """The gate: a smooth run predicts small changes, a linear one predicts removals.
+
+    A ranking is believed when Kendall's tau against removal is at least 0.3 and
+    significantly above 0 (p < 0.01).
+    """
+    own = [c for c in comparisons if c.adjoint == adjoint and c.what == "instance"]
+    own.sort(key=lambda comparison: comparison.size)
+    smooth, removal = own[0], own[-1]
+    small = pearson(smooth.predicted, smooth.actual)
+    tau = estimate(kendall, removal.predicted, removal.actual)
+    found = (
+        f"lowering weights by {smooth.size:g} correlates {small:.3f} with the prediction, "
+        f"lowering them by {removal.size:g} has Kendall's tau {tau} "
+        f"({len(removal.actual)} instances, p = {tau.p_value:.2g})"
+    )
+    if np.isfinite(tau.value) and tau.value >= 0.3 and tau.p_value < 0.01:
+        return Verdict(True, found)
+    cause = (
+        "the metric is not smooth in the weights over this many moves"
+        if small < 0.9
+        else "the derivative is right, but a whole removal lies outside the linear range"
+    )
+    return Verdict(False, f"{found}: {cause}", ADVICE)
+
+
+def _choose(instances: int | Index, n: int, seed: int) -> Index:
+    if isinstance(instances, int):
+        return _rng.permutation(n, seed, "verify", "instances")[:instances]
+    return torch.as_tensor(instances, dtype=torch.int64)
+
+
+def _lower(weights: Tensor, instances: Index, level: float) -> Tensor:
+    rows = weights.repeat(len(instances), 1)
+    rows[torch.arange(len(instances)), instances] *= 1 - level
+    return rows
+
+
+def _groups(n: int, fraction: float, count: int, seed: int) -> Tensor:
+    size = max(1, round(fraction * n))
+    return torch.stack(
+        [_rng.permutation(n, seed, "verify", f"{fraction}", i)[:size] for i in range(count)]
+    )

@@ -1,0 +1,103 @@
+"""Data sets as `Splits`: one file per data set, and the file's name is the data set's name.
+
+`data.digits()` and `data.load("digits")` are the same call. Nothing is imported before it
+is asked for.
+"""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TYPE_CHECKING
+
+from counterplay.errors import ConfigError
+
+
+if TYPE_CHECKING:
+    from counterplay.data.splits import Splits
+
+
+# Public names that are not data sets, and the file each is in.
+_TOOLS = {
+    "Mixture": "mixture",
+    "Scaling": "splits",
+    "Splits": "splits",
+    "corrupt": "corrupt",
+    "split": "splits",
+    "without_class": "corrupt",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The data sets that `load` knows, sorted."""
+    files = {path.stem for path in Path(__file__).parent.glob("[!_]*.py")}
+    return tuple(sorted(files - set(_TOOLS.values())))
+
+
+def load(name: str, **options: Any) -> "Splits":
+    """The data set called `name`.
+
+    Args:
+        name: One of `names()`; a hyphen may stand for an underscore, `2d` for `two_d`.
+        options: Keywords of the function of that name.
+
+    Returns:
+        Its training, validation and test instances.
+
+    Raises:
+        ConfigError: If there is no such data set or it has no such option.
+
+    Example:
+        >>> len(load("2d-normal", n_train=100).train)
+        100
+    """
+    file = name.replace("-", "_").replace("2d_", "two_d_")
+    if file not in names():
+        raise ConfigError(
+            f"There is no data set {name!r}; there are {list(names())}. Files of your own "
+            "are read by 'image_folder', 'table', 'npz' and 'mnist', given a `path`."
+        )
+    make = _find(file, file)
+    signature = inspect.signature(make)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise ConfigError(
+            f"The options of the data set {name!r} do not fit: {error}. It has "
+            f"{list(signature.parameters)}."
+        ) from error
+    return make(**options)
+
+
+def _find(file: str, name: str) -> Callable[..., Any]:
+    return getattr(importlib.import_module(f"{__name__}.{file}"), name)
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    if name in _TOOLS or name in names():
+        return _find(_TOOLS.get(name, name), name)
+    raise AttributeError(
+        f"module {__name__!r} has no attribute {name!r}; see `data.names()`"
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({"load", "names", *_TOOLS, *names()})
+
+
+class _Package(ModuleType):
+    """Keeps `data.digits` a function after `data/digits.py` has been imported.
+
+    The import system binds each submodule to its package under the name of its file; here
+    the function of the same name is bound instead.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType):
+            value = getattr(value, name, value)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

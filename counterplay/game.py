@@ -1,0 +1,325 @@
+"""The vocabulary: what a game is, what it reads, and what its state consists of.
+
+A game is named players, one loss per player, and a schedule of moves. It knows nothing of
+loops, devices, recording or influence: a loss that honours its weights has all of these.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+import functools
+import hashlib
+from typing import Protocol, runtime_checkable, Self
+
+import torch
+from torch import nn, Tensor
+
+from counterplay import _layers
+from counterplay.errors import DataError, GameError
+from counterplay.optim import Optimizer
+from counterplay.typing import Buffers, Index, Noise, Params, Scalar, Slots, Tensors, Weights
+
+
+Move = tuple[str, ...]  # the players that move together, each reading the same old state
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A set of instances: named tensors with one row each, and who each row is.
+
+    Attributes:
+        tensors: Column name to tensor, all with `n` rows. Column `"x"` is what is generated,
+            `"y"` a class label where there is one.
+        ids: One name per instance (a file name, a row number), kept to the end of every output.
+        kind: What a row of `"x"` is: `"image"`, `"point"`, `"row"` or `"window"`.
+        class_names: Names of the labels, if any.
+    """
+
+    tensors: Mapping[str, Tensor]
+    ids: tuple[str, ...]
+    kind: str = "row"
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name, column in self.tensors.items():
+            if len(column) != len(self.ids):
+                raise DataError(
+                    f"Column {name!r} has {len(column)} rows, but there are {len(self.ids)} "
+                    "ids. Every instance needs one row in every column."
+                )
+            if column.is_floating_point() and not torch.isfinite(column).all():
+                finite = torch.isfinite(column.flatten(1) if column.dim() > 1 else column)
+                bad = int((~finite.reshape(len(column), -1).all(1)).nonzero()[0])
+                raise DataError(
+                    f"Column {name!r} of instance {self.ids[bad]!r} holds NaN or infinity; one "
+                    "such value would spread to every parameter. Drop or impute the instance."
+                )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.tensors:
+            raise DataError(f"There is no column {name!r}; there are {sorted(self.tensors)}.")
+        return self.tensors[name]
+
+    def select(self, index: Index | Sequence[int]) -> Self:
+        """The instances at `index`, in that order."""
+        index = torch.as_tensor(index, dtype=torch.int64)
+        return replace(
+            self,
+            tensors={name: column[index] for name, column in self.tensors.items()},
+            ids=tuple(self.ids[int(i)] for i in index),
+        )
+
+    def to(self, *, device: torch.device | str | None = None, dtype=None) -> Self:
+        """The same instances on another device or, for floating columns, in another dtype."""
+        return replace(
+            self,
+            tensors={
+                name: column.to(device=device, dtype=dtype if column.is_floating_point() else None)
+                for name, column in self.tensors.items()
+            },
+        )
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A hash of every value and id; a run refuses to continue on other data."""
+        digest = hashlib.blake2b("\0".join(self.ids).encode(), digest_size=12)
+        for name in sorted(self.tensors):
+            digest.update(name.encode())
+            digest.update(self.tensors[name].contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The instances that one move reads; `index` says which rows of the training set they are."""
+
+    index: Index
+    columns: Mapping[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.columns:
+            raise DataError(
+                f"A loss reads the column {name!r}, but the data has {sorted(self.columns)}."
+            )
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """What one player minimises.
+
+    The weight contract: `weights[i]` scales whatever instance `batch.index[i]` contributes;
+    denominators stay as they are (an instance at weight 0 still counts in the batch size);
+    and at weight 0 no loss depends on that instance. A loss never detaches another player's
+    output: the engine decides what is differentiated.
+    """
+
+    def __call__(
+        self, params: Params, batch: Batch, noise: Noise, weights: Weights
+    ) -> Scalar: ...
+
+
+@runtime_checkable
+class Draw(Protocol):
+    """One move's random numbers, for `size` instances."""
+
+    def __call__(self, size: int, generator: torch.Generator, params: Params) -> Noise: ...
+
+
+@runtime_checkable
+class Sample(Protocol):
+    """What the game generates from noise, with its networks in evaluation mode."""
+
+    def __call__(self, params: Params, noise: Noise) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything the next move depends on. Never changed in place.
+
+    Attributes:
+        step: Moves played so far.
+        params: What the losses are differentiated by.
+        buffers: Spectral-norm vectors, batch-norm statistics, frozen parameters.
+        slots: Optimizer memory.
+        averages: Moving averages of the players that have one.
+    """
+
+    step: int
+    params: Params
+    buffers: Buffers
+    slots: Mapping[str, Slots]
+    averages: Params = field(default_factory=dict)
+
+    def tensors(self) -> Tensors:
+        """All tensors under flat names, such as `params/G/0.weight`."""
+        return {
+            f"{part}/{player}/{name}": tensor
+            for part in ("params", "buffers", "slots", "averages")
+            for player, group in getattr(self, part).items()
+            for name, tensor in group.items()
+        }
+
+    def with_tensors(self, tensors: Tensors) -> Self:
+        """The same state with other tensors, by the names that `tensors` gives."""
+        parts = {
+            part: {
+                player: {name: tensors[f"{part}/{player}/{name}"] for name in group}
+                for player, group in getattr(self, part).items()
+            }
+            for part in ("params", "buffers", "slots", "averages")
+        }
+        return replace(self, **parts)
+
+    def view(self, *, averaged: bool = False) -> Params:
+        """Each player's parameters and buffers in one fresh dict, as losses and samples read."""
+        params = {**self.params, **self.averages} if averaged else self.params
+        return {player: {**group, **self.buffers[player]} for player, group in params.items()}
+
+
+class Network:
+    """A module as a function of every player's tensors; `apply_of` makes it."""
+
+    def __init__(self, player: str, module: nn.Module):
+        self.player = player
+        self._training = _layers.pure(module).train()
+        self._evaluation = _layers.pure(module).eval()
+
+    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
+        """The output in training mode; new buffers are written into `params[player]`."""
+        return torch.func.functional_call(self._training, params[self.player], inputs)
+
+    def evaluated(self, params: Params, *inputs: Tensor) -> Tensor:
+        """The output in evaluation mode, for generating and scoring."""
+        return torch.func.functional_call(self._evaluation, params[self.player], inputs)
+
+
+def apply_of(player: str, module: nn.Module) -> Network:
+    """The network of `player` as a function `(params, *inputs)` without side effects."""
+    return Network(player, module)
+
+
+@dataclass(frozen=True)
+class Game:
+    """Players, losses, optimizers and a schedule.
+
+    Attributes:
+        modules: One network per player; read once for the initial parameters, never written.
+        losses: One per player.
+        optimizers: One per player.
+        schedule: The moves, repeated for ever: `(("D",),) * 5 + (("G",),)` alternates,
+            `(("D", "G"),)` is simultaneous.
+        draw: One move's noise.
+        sample: What the game generates, or None if it generates nothing.
+        readers: The players whose loss reads instances; a move of the others consumes no batch.
+        averages: Half-life, in moves of the player, of its moving average.
+        couples_instances: Whether a network mixes the instances of a batch on purpose.
+    """
+
+    modules: Mapping[str, nn.Module]
+    losses: Mapping[str, Loss]
+    optimizers: Mapping[str, Optimizer]
+    schedule: tuple[Move, ...]
+    draw: Draw
+    sample: Sample | None = None
+    readers: tuple[str, ...] = ("D",)
+    averages: Mapping[str, float] = field(default_factory=dict)
+    couples_instances: bool = False
+
+    def __post_init__(self):
+        players = sorted(self.modules)
+        for what in ("losses", "optimizers"):
+            if sorted(getattr(self, what)) != players:
+                raise GameError(
+                    f"`{what}` must have one entry for each player of {players}, got "
+                    f"{sorted(getattr(self, what))}."
+                )
+        moved = sorted({player for move in self.schedule for player in move})
+        if moved != players:
+            raise GameError(
+                f"`schedule` must move every player of {players}, got moves of {moved}."
+            )
+        for what in ("readers", "averages"):
+            unknown = sorted(set(getattr(self, what)) - set(players))
+            if unknown:
+                raise GameError(f"`{what}` names {unknown}, but the players are {players}.")
+        for player, halflife in self.averages.items():
+            if halflife <= 0:
+                raise GameError(
+                    f"`averages` gives {player!r} a half-life of {halflife!r} moves. It must "
+                    "be above 0; leave the player out for no average."
+                )
+        if not self.couples_instances:
+            for player in self.readers:
+                _refuse_batch_norm(player, self.modules[player])
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The names of the players."""
+        return tuple(self.modules)
+
+    def movers(self, move: int) -> Move:
+        """The players of a move."""
+        return self.schedule[move % len(self.schedule)]
+
+    def reads(self, move: int) -> bool:
+        """Whether a move reads instances."""
+        return any(player in self.readers for player in self.movers(move))
+
+    def n_reads(self, move: int) -> int:
+        """How many moves before `move` read instances."""
+        rounds, rest = divmod(move, len(self.schedule))
+        reads = [self.reads(i) for i in range(len(self.schedule))]
+        return rounds * sum(reads) + sum(reads[:rest])
+
+    def n_updates(self, player: str, move: int) -> int:
+        """How often `player` has moved before `move`."""
+        rounds, rest = divmod(move, len(self.schedule))
+        moves = [player in movers for movers in self.schedule]
+        return rounds * sum(moves) + sum(moves[:rest])
+
+    @functools.cached_property
+    def has_dropout(self) -> bool:
+        """Whether a network draws from PyTorch's global generator."""
+        return any(
+            isinstance(layer, (nn.modules.dropout._DropoutNd, nn.RReLU))
+            for module in self.modules.values()
+            for layer in module.modules()
+        )
+
+    @functools.cached_property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """The modules with every layer that writes its buffers replaced by a pure one."""
+        return {player: _layers.pure(module) for player, module in self.modules.items()}
+
+    def initial(self, *, device: torch.device | str | None = None) -> State:
+        """The state before the first move, copied from the modules."""
+        params, buffers = {}, {}
+        for player, network in self.networks.items():
+            everything = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+            params[player], buffers[player] = {}, {}
+            for name, value in everything.items():
+                group = params if value.requires_grad else buffers  # frozen ones are constants
+                group[player][name] = value.detach().clone().to(device)
+        return State(
+            step=0,
+            params=params,
+            buffers=buffers,
+            slots={p: self.optimizers[p].init(params[p]) for p in self.players},
+            averages={p: {k: v.clone() for k, v in params[p].items()} for p in self.averages},
+        )
+
+
+def _refuse_batch_norm(player: str, module: nn.Module) -> None:
+    for name, layer in module.named_modules():
+        if isinstance(layer, (nn.modules.batchnorm._BatchNorm, _layers.BatchNorm)):
+            raise GameError(
+                f"Player {player!r} has a {type(layer).__name__} at {name!r}. It mixes the "
+                "instances of a batch, so the influence of one instance is undefined. Use "
+                "GroupNorm, or `counterplay.nets.without_batch_norm(module)`."
+            )

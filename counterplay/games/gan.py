@@ -1,0 +1,139 @@
+"""The generative adversarial network, with the usual losses and penalties.
+
+Players: G, the generator, from latents to samples; D, the discriminator, from samples and
+instances to logits that are high for real.
+Columns: x, what is generated.
+Source: Goodfellow et al. 2014, arXiv 1406.2661, eq. 1 and algorithm 1; losses and penalties
+name theirs in `counterplay.losses` and `counterplay.penalties`.
+Differs: defaults are those of a small image GAN whose instances can be traced: Adam without
+memory of the first moment and with an epsilon inside its root, where the paper has momentum
+SGD. The schedule is the paper's, `n_critic` moves of D and one of G.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from counterplay import losses, optim, penalties
+from counterplay.errors import GameError
+from counterplay.game import apply_of, Game
+from counterplay.losses import per_instance, wmean
+
+
+def gan(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    *,
+    latent_dim: int = 32,
+    loss: losses.Family = "non_saturating",
+    simultaneous: bool = False,
+    n_critic: int = 1,
+    gradient_penalty: float = 0.0,
+    r1: float = 0.0,
+    r2: float = 0.0,
+    ema_halflife: float | None = None,
+    optimizer: optim.Name = "adam",
+    lr_g: float = 1e-3,
+    lr_d: float = 1e-3,
+    betas: tuple[float, float] = (0.0, 0.99),
+    momentum: float = 0.0,
+    eps: float = 1e-8,
+    eps_root: float = 1e-8,
+    weight_decay: float = 0.0,
+    optimizers: Mapping[str, optim.Optimizer] | None = None,
+) -> Game:
+    """Play a generator against a discriminator.
+
+    Args:
+        generator: From latents, shape `(n, latent_dim)`, to samples.
+        discriminator: From samples or instances to one logit each, high for real.
+        latent_dim: Size of the latent, which is standard normal.
+        loss: Family of losses.
+        simultaneous: Whether both players move at once, reading the same old state;
+            otherwise D moves first and G sees the new D.
+        n_critic: Moves of D for each move of G.
+        gradient_penalty: Factor of WGAN-GP's penalty between instances and samples; its
+            paper has 10.
+        r1: Gamma of the penalty at instances; half of it multiplies the squared slope.
+        r2: Gamma of the penalty at samples, likewise.
+        ema_halflife: Half-life of G's moving average in moves of G, or none.
+        optimizer: The optimizer of both players.
+        lr_g: Learning rate of G.
+        lr_d: Learning rate of D.
+        betas: Decay rates of Adam's two moments.
+        momentum: Momentum of SGD and RMSprop.
+        eps: Added to the root by Adam and RMSprop.
+        eps_root: Added inside the root; it smooths the step where a gradient vanishes,
+            which makes traces more accurate.
+        weight_decay: L2 decay of the parameters, or decoupled decay for `adamw`.
+        optimizers: An optimizer for "G" and one for "D", instead of the eight options
+            above.
+
+    Returns:
+        The game.
+
+    Raises:
+        GameError: If the schedule or a penalty makes no sense.
+    """
+    if n_critic < 1 or (simultaneous and n_critic > 1):
+        raise GameError(
+            f"`n_critic` must be at least 1, and 1 in a simultaneous game, got {n_critic} "
+            f"with simultaneous={simultaneous}. Alternate for more moves of D."
+        )
+    for name, factor in {"gradient_penalty": gradient_penalty, "r1": r1, "r2": r2}.items():
+        if factor < 0:
+            raise GameError(f"`{name}` must be at least 0 (0 is off), got {factor!r}.")
+    family = losses.adversarial(loss)
+    G, D = apply_of("G", generator), apply_of("D", discriminator)
+    like = next(generator.parameters())
+
+    def loss_d(params, batch, noise, weights):
+        def score(x):
+            return per_instance(D(params, x))
+
+        real, fake = batch["x"], G(params, noise["z"])
+        score_real, score_fake = losses.scores(score, real, fake)
+        total = wmean(family.real(score_real), weights) + family.fake(score_fake).mean()
+        if gradient_penalty:
+            # A point between an instance and a sample belongs to the instance's weight.
+            slope = penalties.gradient_norm(score, real, fake, noise["mix"])
+            total = total + gradient_penalty * wmean(slope, weights)
+        if r1:
+            total = total + r1 / 2 * wmean(penalties.r1(score, real), weights)
+        if r2:
+            total = total + r2 / 2 * penalties.r2(score, fake).mean()
+        return total
+
+    def loss_g(params, batch, noise, weights):
+        del batch, weights
+        return family.generator(per_instance(D(params, G(params, noise["z"])))).mean()
+
+    def draw(size, generator, params):
+        del params
+        noise = {"z": torch.randn(size, latent_dim, generator=generator, dtype=like.dtype)}
+        if gradient_penalty:
+            noise["mix"] = torch.rand(size, generator=generator, dtype=like.dtype)
+        return noise
+
+    rules = {
+        player: optim.by_name(
+            optimizer,
+            lr,
+            betas=betas,
+            momentum=momentum,
+            eps=eps,
+            eps_root=eps_root,
+            weight_decay=weight_decay,
+        )
+        for player, lr in {"G": lr_g, "D": lr_d}.items()
+    }
+    return Game(
+        modules={"G": generator, "D": discriminator},
+        losses={"G": loss_g, "D": loss_d},
+        optimizers=optimizers or rules,
+        schedule=(("D", "G"),) if simultaneous else (("D",),) * n_critic + (("G",),),
+        draw=draw,
+        sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        averages={} if ema_halflife is None else {"G": ema_halflife},
+    )

@@ -1,0 +1,174 @@
+"""Pieces of adversarial losses, one value per instance, and the mean that joins them.
+
+Logits and scores are high for real, in every family.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, relu
+
+from counterplay.errors import GameError
+from counterplay.typing import Scalar, Weights
+
+
+Family = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
+Score = Callable[[Tensor], Tensor]  # inputs to one number each
+
+
+def wmean(values: Tensor, weights: Weights) -> Scalar:
+    """The weighted mean with a fixed denominator, `sum(weights * values) / len(values)`.
+
+    The division is by the number of instances, never by the sum of the weights, so that
+    leaving one out changes no other's share.
+
+    Args:
+        values: One loss per instance, shape `(batch,)`.
+        weights: One weight per instance; 1 is ordinary training.
+
+    Returns:
+        The mean, a scalar.
+
+    Raises:
+        GameError: If there are no instances, or not one value per weight.
+    """
+    if values.shape != weights.shape:
+        raise GameError(
+            f"A loss has values of shape {tuple(values.shape)} for weights of shape "
+            f"{tuple(weights.shape)}; multiplied, they would mix the instances. Return one "
+            "value per instance."
+        )
+    if len(values) == 0:
+        raise GameError(
+            "A loss averages over no instances: a move reads a batch only if one of its "
+            "players is in `readers`. Name the player there, or leave the batch out of its "
+            "loss."
+        )
+    return (weights * values).sum() / len(values)
+
+
+def per_instance(logits: Tensor) -> Tensor:
+    """The logits as shape `(n,)`; `(n, 1)` and the like lose their axes of length 1.
+
+    Args:
+        logits: The output of a discriminator, one number per row.
+
+    Returns:
+        The same numbers, shape `(n,)`.
+
+    Raises:
+        GameError: If a row has more than one number.
+    """
+    if logits.dim() == 0 or logits.shape[1:].numel() != 1:
+        raise GameError(
+            f"A discriminator returned shape {tuple(logits.shape)}; a loss needs one "
+            "number per instance, shape (n,) or (n, 1). Average them inside the network."
+        )
+    return logits.reshape(len(logits))
+
+
+def scores(score: Score, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores of real instances and of fakes, from one call on both.
+
+    Args:
+        score: The discriminator, which must treat its rows independently.
+        real: Instances.
+        fake: Samples, of the same shape but for the first axis.
+
+    Returns:
+        One number per instance, and one per sample.
+
+    Raises:
+        GameError: If instances and samples differ in shape.
+    """
+    if real.shape[1:] != fake.shape[1:]:
+        raise GameError(
+            f"The generator's samples have shape {tuple(fake.shape[1:])}, but the "
+            f"instances have {tuple(real.shape[1:])}. Change the generator's output, or "
+            "reshape the data."
+        )
+    logits = per_instance(score(torch.cat([real, fake])))
+    return logits[: len(real)], logits[len(real) :]
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A family of adversarial losses, each from logits to one value per instance or sample.
+
+    Attributes:
+        name: The family.
+        real: What the discriminator minimises on real instances.
+        fake: What the discriminator minimises on fakes.
+        generator: What the generator minimises on fakes.
+    """
+
+    name: Family
+    real: Score
+    fake: Score
+    generator: Score
+
+
+def adversarial(name: Family) -> Adversarial:
+    """The loss family called `name`.
+
+    `minimax` and `non_saturating` share the discriminator's cross-entropy (nats); with a
+    confident discriminator the generator of the first has no gradient left. `hinge` has
+    kinks at logits -1 and 1, where the effect of one instance can jump; the others are
+    smooth. `wasserstein` is a distance only for a discriminator of bounded slope: add a
+    gradient penalty or spectral normalisation.
+
+    Source: Goodfellow et al. 2014 (arXiv 1406.2661, eq. 1 and section 3); Mao et al. 2017
+    (arXiv 1611.04076, eq. 9: targets 0, 1, 1); Lim and Ye 2017 (arXiv 1705.02894);
+    Arjovsky et al. 2017 (arXiv 1701.07875).
+
+    Args:
+        name: The family.
+
+    Returns:
+        Its three functions.
+
+    Raises:
+        GameError: If there is no such family.
+    """
+    if name not in _FAMILIES:
+        raise GameError(f"There is no loss {name!r}; there are {list(get_args(Family))}.")
+    return _FAMILIES[name]
+
+
+# Not `softplus`: PyTorch's becomes a straight line at 20, where its derivative jumps by
+# 2e-9, enough to be seen in float64.
+_FAMILIES = {
+    "minimax": Adversarial(
+        "minimax",
+        real=lambda logits: -logsigmoid(logits),
+        fake=lambda logits: -logsigmoid(-logits),
+        generator=lambda logits: logsigmoid(-logits),
+    ),
+    "non_saturating": Adversarial(
+        "non_saturating",
+        real=lambda logits: -logsigmoid(logits),
+        fake=lambda logits: -logsigmoid(-logits),
+        generator=lambda logits: -logsigmoid(logits),
+    ),
+    "least_squares": Adversarial(
+        "least_squares",
+        real=lambda logits: (logits - 1).square() / 2,
+        fake=lambda logits: logits.square() / 2,
+        generator=lambda logits: (logits - 1).square() / 2,
+    ),
+    "hinge": Adversarial(
+        "hinge",
+        real=lambda logits: relu(1 - logits),
+        fake=lambda logits: relu(1 + logits),
+        generator=lambda logits: -logits,
+    ),
+    "wasserstein": Adversarial(
+        "wasserstein",
+        real=lambda logits: -logits,
+        fake=lambda logits: logits,
+        generator=lambda logits: -logits,
+    ),
+}

@@ -1,0 +1,81 @@
+"""What is known about a metric, and the check that every metric makes of its rows."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from counterplay.errors import DataError
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about a metric.
+
+    Attributes:
+        function: The metric, `(real, fake, **options)`, or `(fake, **options)` if it reads
+            no reference.
+        higher_is_better: Its direction.
+        bounds: The least and the greatest value it can take.
+        needs: What a row is: features, a classifier's logits, or nothing but the sample
+            itself.
+        minimum_samples: Below this many rows it has no value. Its bias may ask for far
+            more.
+        differentiable: Whether it has a gradient.
+        reads_reference: Whether it compares with real data.
+        prepare: What can be done with the reference once and for all.
+    """
+
+    function: Callable[..., Tensor]
+    higher_is_better: bool
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    needs: Literal["features", "logits", "none"] = "features"
+    minimum_samples: int = 1
+    differentiable: bool = True
+    reads_reference: bool = True
+    prepare: Callable[[Tensor], Any] | None = None
+
+
+def checked(
+    what: str, rows: Tensor, *, minimum: int = 1, width: int | None = None
+) -> Tensor:
+    """The rows in float64, once they are known to be a finite matrix.
+
+    Args:
+        what: The argument's name, for the error.
+        rows: What should be one row per instance or sample.
+        minimum: The least number of rows.
+        width: The number of columns, if it is known.
+
+    Returns:
+        The same matrix; differentiable.
+
+    Raises:
+        DataError: If it is not a matrix, has too few rows, other columns, or is not finite.
+    """
+    if rows.dim() != 2:
+        raise DataError(
+            f"`{what}` has shape {tuple(rows.shape)}, but a metric reads a matrix with one "
+            f"row per instance or sample. Use `{what}.flatten(1)`, or a feature map."
+        )
+    if len(rows) < minimum:
+        raise DataError(
+            f"`{what}` has {len(rows)} rows, but this metric has no value below {minimum}. "
+            "Give more rows."
+        )
+    if width is not None and rows.shape[1] != width:
+        raise DataError(
+            f"`{what}` has {rows.shape[1]} columns, but what it is compared with has "
+            f"{width}. Both must come from the same feature map."
+        )
+    finite = torch.isfinite(rows).all(1)
+    if not finite.all():
+        raise DataError(
+            f"{int((~finite).sum())} of {len(rows)} rows of `{what}` hold NaN or infinity, "
+            f"the first is row {int((~finite).nonzero()[0])}. No metric has a value there; "
+            "look at what made them."
+        )
+    return rows.to(torch.float64)

@@ -1,0 +1,19 @@
+"""Networks for players: small, twice differentiable, without coupling between instances."""
+
+from counterplay._layers import spectral_norm
+from counterplay.nets import dcgan
+from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
+from counterplay.nets.mlp import mlp
+from counterplay.nets.norms import without_batch_norm
+from counterplay.nets.pairs import pair
+
+
+__all__ = [
+    "dcgan",
+    "linear_generator",
+    "mlp",
+    "pair",
+    "quadratic_discriminator",
+    "spectral_norm",
+    "without_batch_norm",
+]

@@ -1,0 +1,120 @@
+"""Convolutional generators and discriminators for small images.
+
+Source: Radford, Metz and Chintala 2016 (arXiv 1511.06434), section 3.
+Differs: smooth nonlinearities and group norm, because influence needs twice differentiable
+networks that do not mix instances; PyTorch's initialisation instead of N(0, 0.02), which is
+made for batch norm.
+"""
+
+from itertools import pairwise
+
+from torch import nn
+
+from counterplay._layers import spectral_norm
+from counterplay.errors import ConfigError, GameError
+from counterplay.nets.activations import activation as activation_named
+from counterplay.nets.norms import norm as norm_named
+
+
+def generator(
+    *,
+    image_size: int,
+    channels: int = 1,
+    latent_dim: int = 32,
+    width: int = 32,
+    norm: str = "group",
+    activation: str = "silu",
+) -> nn.Sequential:
+    """Transposed convolutions that double the side until it is `image_size`.
+
+    Args:
+        image_size: Side of the square image: a power of two from 8, or 28, 56, 112, ...
+        channels: 1 for gray, 3 for colour.
+        latent_dim: Numbers in `z`.
+        width: Channels of the last hidden layer; each layer before it has twice as many.
+        norm: `"group"`, `"layer"`, `"batch"` or `"none"`. Batch norm mixes fakes only,
+            which influence allows.
+        activation: Nonlinearity of the hidden layers.
+
+    Returns:
+        The network, `(batch, latent_dim) -> (batch, channels, image_size, image_size)`,
+        with values in [-1, 1].
+    """
+    base, n_doublings = _pyramid(image_size)
+    hidden = [width * 2**i for i in reversed(range(n_doublings))]
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, hidden[0] * base * base),
+        nn.Unflatten(1, (hidden[0], base, base)),
+    ]
+    for c_in, c_out in zip(hidden, [*hidden[1:], channels], strict=True):
+        layers += [
+            norm_named(norm, c_in),
+            activation_named(activation),
+            nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1),
+        ]
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def discriminator(
+    *,
+    image_size: int,
+    channels: int = 1,
+    width: int = 32,
+    norm: str = "group",
+    spectral: bool = False,
+    activation: str = "silu",
+) -> nn.Module:
+    """Strided convolutions that halve the side, then one linear layer.
+
+    Args:
+        image_size: Side of the square image: a power of two from 8, or 28, 56, 112, ...
+        channels: 1 for gray, 3 for colour.
+        width: Channels of the first layer; each layer after it has twice as many.
+        norm: `"group"`, `"layer"` or `"none"`; the first layer never has one.
+        spectral: Put spectral normalisation on every layer (Miyato et al. 2018, arXiv
+            1802.05957).
+        activation: Nonlinearity of the hidden layers.
+
+    Returns:
+        The network, `(batch, channels, image_size, image_size) -> (batch,)`: logits, high
+        means real.
+
+    Raises:
+        GameError: If `norm` is `"batch"`.
+    """
+    if norm == "batch":
+        raise GameError(
+            "A discriminator with `norm='batch'` mixes the instances of a batch, so the "
+            "influence of one instance is undefined. Use 'group', 'layer' or 'none'."
+        )
+    base, n_halvings = _pyramid(image_size)
+    hidden = [width * 2**i for i in range(n_halvings)]
+    layers: list[nn.Module] = []
+    for depth, (c_in, c_out) in enumerate(pairwise([channels, *hidden])):
+        layers += [
+            nn.Conv2d(c_in, c_out, 4, stride=2, padding=1),
+            norm_named(norm if depth else "none", c_out),
+            activation_named(activation),
+        ]
+    layers += [nn.Flatten(1), nn.Linear(hidden[-1] * base * base, 1), nn.Flatten(0)]
+    network = nn.Sequential(*layers)
+    return spectral_norm(network) if spectral else network
+
+
+def _pyramid(image_size: int) -> tuple[int, int]:
+    # The smallest side and how often it doubles; at least twice.
+    power = image_size & -image_size  # the largest power of two in it
+    if image_size >= 8 and image_size in (power, 7 * power):
+        base = 7 if image_size == 7 * power else 2 if image_size == 8 else 4
+        doublings = (image_size // base).bit_length() - 1
+        if doublings > 1:
+            return base, doublings
+    raise ConfigError(
+        "`image_size` must be a power of two from 8, or 7 times a power of two from 28, "
+        f"got {image_size}. Resize the images, to {_nearest(image_size)} for instance."
+    )
+
+
+def _nearest(image_size: int) -> int:
+    sizes = [8, 16, 28, 32, 56, 64, 112, 128, 224, 256, 512, 1024]
+    return min(sizes, key=lambda size: abs(size - image_size))

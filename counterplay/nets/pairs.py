@@ -1,0 +1,130 @@
+"""A generator and a discriminator that fit the data, by name."""
+
+import math
+
+import torch
+from torch import nn
+
+from counterplay import _rng
+from counterplay.errors import ConfigError, GameError
+from counterplay.nets import dcgan
+from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
+from counterplay.nets.mlp import mlp
+
+
+Pair = tuple[nn.Module, nn.Module]
+
+
+def pair(
+    name: str,
+    shape: tuple[int, ...],
+    *,
+    latent_dim: int = 32,
+    width: int = 32,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    **options: str | int | bool,
+) -> Pair:
+    """A fresh `(generator, discriminator)` for instances of `shape`.
+
+    Args:
+        name: `"dcgan"`, `"mlp"` or `"linear_quadratic"`.
+        shape: Shape of one instance, such as `(1, 28, 28)` or `(2,)`. A generator of images
+            ends in tanh.
+        latent_dim: Numbers in `z`.
+        width: Channels or units of the hidden layers.
+        seed: Determines the first parameters, whatever was drawn before.
+        dtype: Of the parameters; that of the data.
+        options: Further keywords of the networks: `norm`, `spectral`, `activation` for
+            `"dcgan"`, `activation`, `depth`, `bias`, `glorot` for `"mlp"`, `constant` for
+            `"linear_quadratic"`. `norm="batch"` is for the generator; the discriminator
+            then has no norm.
+
+    Returns:
+        The networks, `(batch, latent_dim) -> (batch, *shape)` and
+        `(batch, *shape) -> (batch,)`.
+
+    Raises:
+        ConfigError: If there are no such networks or they have no such option.
+
+    Example:
+        >>> G, D = pair("mlp", (2,), latent_dim=4)
+        >>> D(G(torch.zeros(3, 4))).shape
+        torch.Size([3])
+    """
+    if name not in _MAKERS:
+        raise ConfigError(f"There are no networks {name!r}; there are {sorted(_MAKERS)}.")
+    make, allowed = _MAKERS[name]
+    unknown = sorted(set(options) - set(allowed))
+    if unknown:
+        raise ConfigError(
+            f"The networks {name!r} have no option {unknown[0]!r}; besides `latent_dim`, "
+            f"`width`, `seed` and `dtype` they have {list(allowed)}."
+        )
+    with _rng.seeded(seed, "nets", name):
+        generator, discriminator = make(tuple(shape), latent_dim, width, **options)
+    return generator.to(dtype), discriminator.to(dtype)
+
+
+def _dcgan(
+    shape, latent_dim, width, *, norm="group", spectral=False, activation="silu"
+) -> Pair:
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise GameError(
+            "The networks 'dcgan' make square images of shape (channels, side, side), but "
+            f"an instance has shape {shape}. Use 'mlp', or crop the images."
+        )
+    channels, side, _ = shape
+    return (
+        dcgan.generator(
+            image_size=side,
+            channels=channels,
+            latent_dim=latent_dim,
+            width=width,
+            norm=norm,
+            activation=activation,
+        ),
+        dcgan.discriminator(
+            image_size=side,
+            channels=channels,
+            width=width,
+            norm="none" if norm == "batch" else norm,
+            spectral=spectral,
+            activation=activation,
+        ),
+    )
+
+
+def _mlp(shape, latent_dim, width, **options) -> Pair:
+    d = math.prod(shape)
+    output = "tanh" if len(shape) == 3 else None
+    return (
+        nn.Sequential(
+            *mlp(latent_dim, d, width=width, output=output, **options), *_unflatten(shape)
+        ),
+        nn.Sequential(*_flatten(shape), *mlp(d, None, width=width, **options)),
+    )
+
+
+def _linear_quadratic(shape, latent_dim, width, *, constant=False) -> Pair:
+    del width  # there is no hidden layer
+    d = math.prod(shape)
+    return (
+        nn.Sequential(linear_generator(latent_dim, d), *_unflatten(shape)),
+        nn.Sequential(*_flatten(shape), quadratic_discriminator(d, constant=constant)),
+    )
+
+
+def _flatten(shape: tuple[int, ...]) -> list[nn.Module]:
+    return [] if len(shape) == 1 else [nn.Flatten(1)]
+
+
+def _unflatten(shape: tuple[int, ...]) -> list[nn.Module]:
+    return [] if len(shape) == 1 else [nn.Unflatten(1, shape)]
+
+
+_MAKERS = {
+    "dcgan": (_dcgan, ("norm", "spectral", "activation")),
+    "linear_quadratic": (_linear_quadratic, ("constant",)),
+    "mlp": (_mlp, ("activation", "depth", "bias", "glorot")),
+}

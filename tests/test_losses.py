@@ -1,0 +1,154 @@
+"""The loss families and the weighted mean."""
+
+import math
+from typing import get_args
+
+import pytest
+import torch
+
+from counterplay.errors import GameError
+from counterplay.losses import adversarial, Family, per_instance, scores, wmean
+
+
+families = get_args(Family)
+
+
+def sp(u):
+    return math.log1p(math.exp(u))
+
+
+# On logit t: D's loss on a real instance, D's on a fake, G's on a fake.
+formulas = {
+    "minimax": (lambda t: sp(-t), sp, lambda t: -sp(t)),
+    "non_saturating": (lambda t: sp(-t), sp, lambda t: sp(-t)),
+    "least_squares": (
+        lambda t: (t - 1) ** 2 / 2,
+        lambda t: t**2 / 2,
+        lambda t: (t - 1) ** 2 / 2,
+    ),
+    "hinge": (lambda t: max(0, 1 - t), lambda t: max(0, 1 + t), lambda t: -t),
+    "wasserstein": (lambda t: -t, lambda t: t, lambda t: -t),
+}
+
+
+def functions(name):
+    family = adversarial(name)
+    return family.real, family.fake, family.generator
+
+
+@pytest.mark.parametrize("name", families)
+def test_a_family_is_its_formula(name):
+    points = [-30.0, -2.0, -0.3, 0.0, 0.7, 3.0, 30.0]
+    logits = torch.tensor(points, dtype=torch.float64)
+    for ours, formula in zip(functions(name), formulas[name], strict=True):
+        expected = torch.tensor([formula(t) for t in points], dtype=torch.float64)
+        torch.testing.assert_close(ours(logits), expected)
+
+
+@pytest.mark.parametrize("name", families)
+def test_high_logits_mean_real(name):
+    logits = torch.tensor([0.5], dtype=torch.float64)
+    real, fake, generator = (
+        torch.func.grad(lambda t, f=f: f(t).sum()) for f in functions(name)
+    )
+    assert real(logits) < 0 < fake(logits)
+    assert generator(logits) < 0
+
+
+@pytest.mark.parametrize("name", [name for name in families if name != "hinge"])
+def test_a_smooth_family_has_two_exact_derivatives(name):
+    logits = torch.tensor([-3.0, -0.2, 1.1, 19.9999, 20.0001], dtype=torch.float64)
+    for function in functions(name):
+        assert torch.autograd.gradcheck(function, logits.clone().requires_grad_())
+        assert torch.autograd.gradgradcheck(function, logits.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("name", families)
+def test_huge_logits_stay_finite(name):
+    logits = torch.tensor([-1e4, 1e4], requires_grad=True)
+    for function in functions(name):
+        value = function(logits)
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        assert value.isfinite().all()
+        assert gradient.isfinite().all()
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit.script.*:DeprecationWarning"
+)  # PyTorch's own
+@pytest.mark.parametrize("name", families)
+def test_a_family_works_under_every_transform(name):
+    logits = torch.linspace(-2.1, 2.2, 6, dtype=torch.float64).reshape(2, 3)
+    for function in functions(name):
+        gradient = torch.func.grad(lambda t, f=function: f(t).sum())
+        mapped = torch.func.vmap(gradient)(logits)
+        torch.testing.assert_close(mapped, gradient(logits))
+        _, tangent = torch.func.jvp(gradient, (logits,), (torch.ones_like(logits),))
+        assert tangent.isfinite().all()
+
+
+def test_the_best_discriminator_of_two_normals_is_their_log_ratio():
+    # Real N(0, 1), fake N(1, 1): log p / q = 1/2 - x. Expectations by quadrature.
+    x = torch.linspace(-8, 9, 4001, dtype=torch.float64)
+    p, q = (torch.exp(-((x - mean) ** 2) / 2) / math.sqrt(2 * math.pi) for mean in (0, 1))
+    family = adversarial("non_saturating")
+
+    def loss(line):
+        logits = line[0] + line[1] * x
+        return torch.trapezoid(p * family.real(logits) + q * family.fake(logits), x)
+
+    line = torch.tensor([0.5, -1.0], dtype=torch.float64)
+    torch.testing.assert_close(torch.func.grad(loss)(line), torch.zeros_like(line))
+    assert torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, line)).min() > 0
+
+
+def test_the_denominator_does_not_change_with_the_weights():
+    values = torch.tensor([1.0, 10.0, 100.0, 1000.0])
+    assert wmean(values, torch.ones(4)) == values.mean()
+    assert wmean(values, torch.tensor([1.0, 0.0, 1.0, 1.0])) == (1 + 100 + 1000) / 4
+    assert (
+        wmean(values, torch.tensor([1.0, 2.0, 1.0, 1.0])) == (1 + 2 * 10 + 100 + 1000) / 4
+    )
+
+
+def test_scores_come_from_one_call_on_both():
+    calls = []
+
+    def score(x):
+        calls.append(len(x))
+        return x.sum(1, keepdim=True)
+
+    real, fake = scores(score, torch.ones(3, 2), torch.zeros(5, 2))
+    assert calls == [8]
+    assert real.tolist() == [2.0] * 3
+    assert fake.tolist() == [0.0] * 5
+
+
+def test_an_unknown_family_is_refused_with_the_choices():
+    with pytest.raises(
+        GameError, match=r"no loss 'bce'; there are \['minimax', .*'wasserstein'\]"
+    ):
+        adversarial("bce")
+
+
+def test_values_that_would_broadcast_over_weights_are_refused():
+    text = r"values of shape \(4, 1\) for weights of shape \(4,\).*mix the instances"
+    with pytest.raises(GameError, match=text):
+        wmean(torch.ones(4, 1), torch.ones(4))
+
+
+def test_a_mean_over_no_instances_is_refused():
+    with pytest.raises(GameError, match=r"averages over no instances.*in `readers`"):
+        wmean(torch.ones(0), torch.ones(0))
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (4, 1, 3, 3), ()])
+def test_several_logits_for_one_instance_are_refused(shape):
+    with pytest.raises(GameError, match=r"returned shape .* one number per instance"):
+        per_instance(torch.ones(shape))
+
+
+def test_samples_of_another_shape_than_the_instances_are_refused():
+    text = r"samples have shape \(1, 2, 2\), but the instances have \(4,\)"
+    with pytest.raises(GameError, match=text):
+        scores(lambda x: x, torch.ones(3, 4), torch.ones(3, 1, 2, 2))
