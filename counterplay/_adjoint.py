@@ -302,7 +302,7 @@ class ForwardMode(AbstractAdjoint):
         for i, cotangent in enumerate(cotangents):
             by_row = torch.zeros(len(rows), dtype=torch.float64)
             for name, value in cotangent.items():
-                by_row += (tangents[name] * value).flatten(1).sum(1).double().cpu()
+                by_row += (tangents[name] * value).reshape(len(rows), -1).sum(1).double().cpu()
             gradients[i, rows] = by_row
         return gradients
 
@@ -326,7 +326,8 @@ def _push(
 
     chosen = (batch.index[None, :] == rows[:, None]).to(weights)
     with torch.no_grad():
-        pushed = torch.func.vmap(push)(tangents, chosen)
+        with layer_noise(game, plan, state.step):
+            pushed = torch.func.vmap(push, randomness="same")(tangents, chosen)
         after, _ = recorded_move(game, data, plan, state)
     return pushed, after
 

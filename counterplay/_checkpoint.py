@@ -1,6 +1,7 @@
 """States on disk: one safetensors file per kept move, written whole or not at all."""
 
 from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 import hashlib
 import json
 import os
@@ -21,11 +22,16 @@ PARTS = ("params", "buffers", "slots", "averages")
 
 def fingerprint(state: State) -> str:
     """A hash of every bit of a state."""
-    digest = hashlib.blake2b(str(state.step).encode(), digest_size=12)
+    digest = hashlib.blake2b(f"{state.step}{_groups(state)}".encode(), digest_size=12)
     for name, tensor in sorted(state.tensors().items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _groups(state: State) -> str:
+    """Which player has which part; one without tensors shows nowhere else."""
+    return json.dumps({part: sorted(getattr(state, part)) for part in PARTS})
 
 
 def _bytes(tensor: Tensor) -> memoryview:
@@ -47,7 +53,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise RunError(
             f"{str(path)!r} could not be written: {error.strerror or error}. Everything written "
             "before is intact; free some space or choose another folder, then use `--resume`."
@@ -78,10 +85,9 @@ class FolderCheckpoints(MutableMapping[int, State]):
 
     def __setitem__(self, move: int, state: State) -> None:
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
-        groups = {part: sorted(getattr(state, part)) for part in PARTS}
         metadata = {
             "step": str(state.step),
-            "groups": json.dumps(groups),
+            "groups": _groups(state),
             "fingerprint": fingerprint(state),
             "run": self.run,
         }
@@ -96,17 +102,30 @@ class FolderCheckpoints(MutableMapping[int, State]):
                 metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             state = _assemble(int(metadata["step"]), json.loads(metadata["groups"]), tensors)
-            intact = fingerprint(state) == metadata["fingerprint"]
+            intact, run = fingerprint(state) == metadata["fingerprint"], metadata["run"]
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(_damaged(path)) from error
         if not intact:
             raise RunError(_damaged(path))
-        if metadata["run"] != self.run:
+        if run != self.run:
             raise RunError(
-                f"The checkpoint {str(path)!r} belongs to run {metadata['run']!r}, not to "
+                f"The checkpoint {str(path)!r} belongs to run {run!r}, not to "
                 f"{self.run!r}: the data or a setting has changed. Use another run folder."
             )
         return state
+
+    def fingerprint_of(self, move: int) -> str:
+        """The fingerprint of a kept state, from the head of its file alone.
+
+        Raises:
+            RunError: If the head is damaged.
+        """
+        path = self._path(move)
+        try:
+            with safe_open(path, framework="pt") as file:
+                return file.metadata()["fingerprint"]
+        except (SafetensorError, KeyError, TypeError, OSError) as error:
+            raise RunError(_damaged(path)) from error
 
     def __delitem__(self, move: int) -> None:
         self._path(move).unlink()

@@ -165,14 +165,17 @@ def require_disjoint(data: Columns, metric: Target, report: Sequence[Target]) ->
     """
     train, valid = set(data.ids), set(metric.reads)
     test = {name for target in report for name in target.reads}
+    learnt = {name for target in (metric, *report) for name in target.learnt_from}
     for what, shared in {
         "training and validation data": train & valid,
         "training and test data": train & test,
-        "validation (or feature training) and test data": valid & test,
+        "validation and test data": valid & test,
+        "training data and the feature map's training data": train & learnt,
+        "test data and the feature map's training data": test & learnt,
     }.items():
         if shared:
             raise DataError(
-                f"{len(shared)} instances are in both {what}, for example "
+                f"{len(shared)} instances are in {what} alike, for example "
                 f"{sorted(shared)[0]!r}. A gain measured on data that chose the removals "
                 "proves nothing; use three disjoint splits."
             )
@@ -220,7 +223,7 @@ def compare(cleansings: Sequence[Cleansing], *, chosen_by: str) -> list[Comparis
     by_valid = np.mean([one.gains(chosen_by) for one in cleansings], axis=0)
     best = by_valid.argmax(axis=1)
     found = []
-    for metric in first.after:
+    for metric in (name for name in first.after if name != chosen_by):
         gains = np.stack([one.gains(metric) for one in cleansings])  # seed, method, fraction
         chosen = gains[:, np.arange(len(best)), best]
         for i, method in enumerate(first.methods):

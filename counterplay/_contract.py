@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from counterplay import _rng
 from counterplay._trajectory import draw, layer_noise, Plan, weights_of
 from counterplay.errors import GameError
 from counterplay.game import Batch, Columns, Game, State
@@ -82,7 +83,7 @@ def _where(game: Game, player: str, batch: Batch) -> str:
             for name, layer in network.named_modules()
         ]
         try:
-            with torch.no_grad():
+            with _rng.seeded(0, "contract"), torch.no_grad():  # the same dropout twice
                 network(values)
         except (RuntimeError, TypeError):  # the network reads more than `x`; no name then
             return ""

@@ -100,7 +100,7 @@ def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
     """The weight ladder of one seed: agreement rows for every trace length and metric."""
     torch.set_num_threads(1)
     game, data = recipe.make_game(), recipe.splits.train
-    trajectory = recipe.play(game)
+    trajectory = recipe.record(game)
     targets = recipe.targets(game)
     bank = Bank(folder / f"bank_{recipe.seed}.jsonl")
     rows = []

@@ -1,6 +1,6 @@
 """Forwards: iterate the move and keep the record."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 import math
 
 import torch
@@ -62,8 +62,9 @@ def play(
     every = every or max(1, math.isqrt(n_steps))
     plan = make_plan(data, batch_size=batch_size, seed=seed, weights=weights)
     kept = {} if checkpoints is None else checkpoints
-    state = kept[max(kept)] if kept else game.initial(device=device)
-    if not kept:
+    reached = [move for move in kept if move <= n_steps]
+    state = kept[max(reached)] if reached else game.initial(device=device)
+    if not reached:
         refuse_coupling(game, data, plan, state)
     return continue_run(
         game, data, plan, state, n_steps=n_steps, every=every, since=since, kept=kept,
@@ -88,6 +89,7 @@ def continue_run(
     def keep(state: State) -> None:
         due = state.step % every == 0 and state.step >= since
         if (due or state.step in (since, n_steps)) and state.step not in kept:
+            _require_finite_params(state, kept)
             kept[state.step] = state
 
     keep(state)
@@ -95,23 +97,47 @@ def continue_run(
         while state.step < n_steps:
             state, losses = recorded_move(game, data, plan, state)
             values = {player: float(loss) for player, loss in losses.items()}
-            _require_finite(state, values, kept)
+            _require_finite_losses(state, values, kept)
             keep(state)
             if on_step is not None:
                 on_step(state, values)
-    held = {move: state for move, state in kept.items() if move <= n_steps}
-    prints = {move: fingerprint(state) for move, state in held.items()}
-    return Trajectory(plan, n_steps, held if isinstance(kept, dict) else kept, prints)
+    return Trajectory(plan, n_steps, *_up_to(n_steps, kept))
 
 
-def _require_finite(
+def _up_to(
+    n_steps: int, kept: MutableMapping[int, State]
+) -> tuple[Mapping[int, State], dict[int, str]]:
+    """The checkpoints of a run and their hashes; the store may hold later ones."""
+    prints = {move: fingerprint(kept[move]) for move in kept if move <= n_steps}
+    if len(prints) == len(kept) and not isinstance(kept, dict):
+        return kept, prints  # stays on disk
+    return {move: kept[move] for move in prints}, prints
+
+
+def _require_finite_losses(
     state: State, losses: dict[str, float], kept: MutableMapping[int, State]
 ) -> None:
     for player, loss in losses.items():
         if not math.isfinite(loss):
-            raise PlayError(
-                f"The loss of player {player!r} is {loss!r} at move {state.step - 1}. The last "
-                f"good checkpoint, of move {max(kept) if kept else None}, is kept. Usual causes: "
-                "a learning rate that is too high, an unbounded loss without a penalty, or "
-                "extreme values in the data."
-            )
+            what = f"The loss of player {player!r} is {loss!r} at move {state.step - 1}"
+            raise PlayError(_diverged(what, kept))
+
+
+def _require_finite_params(state: State, kept: MutableMapping[int, State]) -> None:
+    """A loss may be finite where its gradient is not; no such state becomes a checkpoint."""
+    for player, params in state.params.items():
+        for name, param in params.items():
+            if not torch.isfinite(param).all():
+                what = (
+                    f"The parameter {name!r} of player {player!r} holds NaN or infinity "
+                    f"before move {state.step}"
+                )
+                raise PlayError(_diverged(what, kept))
+
+
+def _diverged(what: str, kept: MutableMapping[int, State]) -> str:
+    return (
+        f"{what}. The last good checkpoint, of move {max(kept) if kept else None}, is kept. "
+        "Usual causes: a learning rate that is too high, an unbounded loss without a penalty, "
+        "or extreme values in the data."
+    )

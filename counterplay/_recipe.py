@@ -5,13 +5,15 @@ The signatures are the schema: a table's keys are the keywords of the function t
 experiments and run folders all describe a run this way.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 import difflib
 import functools
+import hashlib
 import inspect
-from pathlib import Path
+import json
 import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
@@ -19,7 +21,8 @@ from torch import Tensor
 
 from counterplay import data as datasets, features as feature_maps, games, nets
 from counterplay._play import play
-from counterplay.data.corrupt import corrupt
+from counterplay._trajectory import Trajectory
+from counterplay.data.corrupt import corrupt, without_class
 from counterplay.data.splits import Splits
 from counterplay.errors import ConfigError
 from counterplay.game import Columns, Game
@@ -40,7 +43,8 @@ class Recipe:
         game: `name` and options of a game.
         play: `n_steps`, `batch_size`, `seed`, `every`.
         features: `name` of a feature map and its options.
-        metric: `names` of metrics, `n` samples, `seed` of the latents, `options` by metric.
+        metric: `names` of the metrics to trace, `report` for further ones that are only
+            measured, `n` samples, `seed` of the latents, `options` by metric.
     """
 
     data: Table
@@ -49,7 +53,7 @@ class Recipe:
     play: Table
     corrupt: Table = field(default_factory=dict)
     features: Table = field(default_factory=lambda: {"name": "identity"})
-    metric: Table = field(default_factory=lambda: {"names": ["frechet_distance"]})
+    metric: Table = field(default_factory=lambda: {"names": ["frechet"]})
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Table]) -> Self:
@@ -58,7 +62,7 @@ class Recipe:
         Raises:
             ConfigError: If a table is missing or a name is unknown; the nearest is named.
         """
-        known = {f: None for f in cls.__dataclass_fields__}
+        known = dict.fromkeys(cls.__dataclass_fields__)
         for name in tables:
             _require_known(name, known, "table")
         for name in ("data", "nets", "game"):
@@ -67,14 +71,11 @@ class Recipe:
                     f'The table [{name}] needs a `name`, such as [{name}] name = "...".'
                 )
         recipe = cls(**{"play": {}, **tables})
-        for key in recipe.play:
-            _require_known(key, {**_PLAY_DEFAULTS}, "key of [play]")
-        for key in recipe.metric:
-            _require_known(key, {**_METRIC_DEFAULTS}, "key of [metric]")
-        for table, make, _ in recipe._makers():
-            for key in getattr(recipe, table):
+        for table, known in recipe._known().items():
+            for key, value in getattr(recipe, table).items():
                 if key != "name":
-                    _require_known(key, inspect.signature(make).parameters, f"key of [{table}]")
+                    _require_known(key, known, f"key of [{table}]")
+                    _require_kind(f"{table}.{key}", value, known[key])
         return recipe
 
     @classmethod
@@ -85,24 +86,21 @@ class Recipe:
             ConfigError: If the file is missing or is not TOML.
         """
         tables = read_toml(path)
-        return cls.from_tables({k: v for k, v in tables.items() if k in cls.__dataclass_fields__})
+        return cls.from_tables(
+            {k: v for k, v in tables.items() if k in cls.__dataclass_fields__}
+        )
 
     def tables(self) -> dict[str, dict[str, Any]]:
         """All tables, with the defaults that were left out."""
-        full: dict[str, dict[str, Any]] = {
-            "play": {**_PLAY_DEFAULTS, **self.play},
-            "metric": {**_METRIC_DEFAULTS, **self.metric},
-            "corrupt": dict(self.corrupt),
-            "nets": dict(self.nets),
+        full = {}
+        for table, known in self._known().items():
+            own = getattr(self, table)
+            defaults = {k: v for k, v in known.items() if v is not _REQUIRED}
+            name = {"name": own["name"]} if "name" in own else {}
+            full[table] = {**name, **defaults, **own}
+        return {
+            name: _plain(full[name]) for name in self.__dataclass_fields__ if name in full
         }
-        for table, make, skipped in self._makers():
-            defaults = {
-                name: parameter.default
-                for name, parameter in inspect.signature(make).parameters.items()
-                if parameter.default is not inspect.Parameter.empty and name not in skipped
-            }
-            full[table] = {**defaults, **getattr(self, table)}
-        return {name: _plain(full[name]) for name in self.__dataclass_fields__ if full[name]}
 
     def toml(self) -> str:
         """All tables as TOML text."""
@@ -110,20 +108,52 @@ class Recipe:
 
     def with_seed(self, seed: int) -> Self:
         """The same recipe for another initialisation, order and noise."""
-        return replace(self, play={**self.play, "seed": seed})
+        return replace(self, play={**self.play, "seed": seed}).sharing(self)
+
+    def sharing(self, other: "Recipe") -> Self:
+        """This recipe with the data and features of one that has the same, if it has them."""
+        for name in ("_corrupted", "feature_map"):
+            if name in other.__dict__:
+                self.__dict__[name] = other.__dict__[name]
+        return self
 
     @property
     def seed(self) -> int:
         """The seed of the run."""
         return self.play.get("seed", 0)
 
-    def _makers(self) -> list[tuple[str, Callable[..., Any], set[str]]]:
-        found = [
-            ("data", datasets.maker(self.data["name"]), {"dtype"}),
-            ("game", games.load(self.game["name"]), {"optimizers"}),
-            ("features", feature_maps.maker(self.features["name"]), set()),
-        ]
-        return found
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics to trace."""
+        return tuple({**_METRIC_DEFAULTS, **self.metric}["names"])
+
+    @property
+    def report_names(self) -> tuple[str, ...]:
+        """Further metrics, which are only measured."""
+        return tuple({**_METRIC_DEFAULTS, **self.metric}["report"])
+
+    @property
+    def identity(self) -> str:
+        """A hash of everything that the states of the run depend on, the data included."""
+        tables = [self.data, self.corrupt, self.nets, self.game, self.play]
+        text = json.dumps([*tables, self.splits.train.fingerprint], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """Per table its keys and their defaults, `_REQUIRED` where there is none."""
+        known = {
+            "data": _keys(datasets.maker(self.data["name"]), "dtype"),
+            "nets": dict(nets.options_of(self.nets["name"])),
+            "game": _keys(
+                games.load(self.game["name"]), "generator", "discriminator", "optimizers"
+            ),
+            "play": _PLAY_DEFAULTS,
+            "features": _keys(_feature_maker(self.features["name"]), "data"),
+            "metric": _METRIC_DEFAULTS,
+        }
+        if self.corrupt:
+            known["corrupt"] = _keys(corrupt, "columns", "foreign")
+        return known
 
     @functools.cached_property
     def _corrupted(self) -> tuple[Splits, Tensor | None]:
@@ -131,7 +161,13 @@ class Recipe:
         if not self.corrupt:
             return splits, None
         train, planted = corrupt(splits.train, **self.corrupt)
-        return replace(splits, train=train), planted
+        stranger, held_out = self.corrupt.get("foreign_class"), {}
+        if stranger is not None:  # what is foreign must not count as real there
+            held_out = {
+                "valid": without_class(splits.valid, stranger),
+                "test": without_class(splits.test, stranger),
+            }
+        return replace(splits, train=train, **held_out), planted
 
     @property
     def splits(self) -> Splits:
@@ -165,7 +201,7 @@ class Recipe:
     def feature_map(self) -> FeatureMap:
         """The feature map; one that is trained learns on the validation split."""
         options = {k: v for k, v in self.features.items() if k != "name"}
-        make = feature_maps.maker(self.features["name"])
+        make = _feature_maker(self.features["name"])
         if "data" in inspect.signature(make).parameters:
             return make(self.splits.valid, **options)
         return make(**options)
@@ -183,7 +219,8 @@ class Recipe:
         for name in table["names"] if names is None else names:
             options = dict(table["options"].get(name, {}))
             if name == "mean_log_density":
-                options["log_density"] = datasets.log_density(self.data)
+                module = inspect.getmodule(datasets.maker(self.data["name"]))
+                options["log_density"] = module.log_density
             target = of_samples(
                 name,
                 game,
@@ -197,16 +234,20 @@ class Recipe:
             found.append(replace(target, name=f"{part}_{target.name}"))
         return found
 
-    def play(self, game: Game, **options: Any):
+    def record(self, game: Game, **options: Any) -> Trajectory:
         """Play the game as the recipe says; see `counterplay.play` for the options."""
         table = {**_PLAY_DEFAULTS, **self.play}
         table["every"] = table["every"] or None
         return play(game, self.splits.train, **{**table, **options})
 
 
+FEATURES = ("classifier", "identity", "torchscript")
+
+_REQUIRED = object()
 _PLAY_DEFAULTS: dict[str, Any] = {"n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0}
 _METRIC_DEFAULTS: dict[str, Any] = {
-    "names": ["frechet_distance"],
+    "names": ["frechet"],
+    "report": [],
     "n": 2_048,
     "seed": 1,
     "options": {},
@@ -225,6 +266,39 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"There is no file {str(path)!r}.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{str(path)!r} is not TOML: {error}.") from error
+
+
+def _feature_maker(name: str) -> Callable[..., FeatureMap]:
+    _require_known(name, dict.fromkeys(FEATURES), "feature map")
+    return getattr(feature_maps, name)
+
+
+def _keys(make: Callable[..., Any], *without: str) -> dict[str, Any]:
+    """The keywords of a function that a table may set, with their defaults."""
+    return {
+        name: _REQUIRED
+        if parameter.default is inspect.Parameter.empty
+        else parameter.default
+        for name, parameter in inspect.signature(make).parameters.items()
+        if name not in without
+    }
+
+
+def _require_kind(key: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the default; an integer may stand for a float.
+
+    Raises:
+        ConfigError: If it is of another kind.
+    """
+    kind = type(default)
+    allowed = (int, float) if kind is float else kind
+    if kind not in (bool, int, float, str) or (
+        isinstance(value, allowed) and isinstance(value, bool) == (kind is bool)
+    ):
+        return
+    raise ConfigError(
+        f"`{key}` must be of type {kind.__name__}, such as {default!r}, got {value!r}."
+    )
 
 
 def _require_known(name: str, known: Mapping[str, Any], what: str) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+import pickle
 from typing import Literal
 
 import joblib
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from counterplay._play import continue_run, OnStep
 from counterplay._step import by_transform, step
-from counterplay._trajectory import draw, make_plan, Trajectory, weights_of
-from counterplay.errors import DataError, RunError
+from counterplay._trajectory import draw, layer_noise, make_plan, Trajectory, weights_of
+from counterplay.errors import DataError, GameError, RunError
 from counterplay.game import Columns, Game, State
 from counterplay.metrics.target import Target
 from counterplay.typing import Index, PerInstance, Tensors
@@ -180,7 +181,8 @@ def counterfactual_effects(
     """
     bank = {} if bank is None else bank
     trajectory.require(data, since)
-    keys = [_key(trajectory, metrics, row, since, executor) for row in rows]
+    protocol = [f"{metric.name}={metric.value(trajectory.final)!r}" for metric in metrics]
+    keys = [_key(trajectory, protocol, row, since, executor) for row in rows]
     missing = [i for i, key in enumerate(keys) if key not in bank]
     done = len(rows) - len(missing)
     batches = [missing[i : i + chunk] for i in range(0, len(missing), chunk)]
@@ -229,7 +231,8 @@ def final_states(
                 return after.tensors()
 
             weights = rows[:, batch.index].to(weights_of(trajectory.plan, batch, state))
-            stacked = torch.func.vmap(move, randomness="same")(stacked, weights)
+            with layer_noise(game, trajectory.plan, state.step):
+                stacked = torch.func.vmap(move, randomness="same")(stacked, weights)
             state = replace(state, step=state.step + 1)
     for i in range(len(rows)):
         yield state.with_tensors({name: tensor[i] for name, tensor in stacked.items()})
@@ -244,14 +247,24 @@ def _play_serially(game, data, trajectory, metrics, rows: Tensor, since: int) ->
 def _play_in_processes(game, data, trajectory, metrics, rows: Tensor, since: int) -> Tensor:
     # Games hold closures, which joblib's loky backend sends by value.
     small = replace(trajectory, checkpoints={since: trajectory.state_at(game, data, since)})
-    values = joblib.Parallel(n_jobs=-1, backend="loky")(
-        joblib.delayed(_play_one)(game, data, small, metrics, row, since) for row in rows
-    )
+    try:
+        values = joblib.Parallel(n_jobs=-1, backend="loky")(
+            joblib.delayed(_play_alone)(game, data, small, metrics, row, since) for row in rows
+        )
+    except pickle.PicklingError as error:
+        raise GameError(
+            "This game cannot be sent to other processes: something in it cannot be pickled, "
+            "such as a network with spectral normalisation. Use executor 'vmap' or 'serial'."
+        ) from error
     return torch.stack(list(values))
 
 
+def _play_alone(game, data, trajectory, metrics, row: Tensor, since: int) -> Tensor:
+    torch.set_num_threads(1)  # one core per process
+    return _play_one(game, data, trajectory, metrics, row, since)
+
+
 def _play_one(game, data, trajectory, metrics, row: Tensor, since: int) -> Tensor:
-    torch.set_num_threads(1)
     n_steps = trajectory.n_steps
     run = retrain(game, data, trajectory, weights=row, since=since, every=n_steps + 1)
     return torch.tensor([metric.value(run.final) for metric in metrics], dtype=torch.float64)
@@ -264,11 +277,18 @@ _PLAYERS = {
 }
 
 
-def _key(trajectory, metrics, row: Tensor, since: int, executor: str) -> str:
+def _key(
+    trajectory: Trajectory, protocol: list[str], row: Tensor, since: int, executor: str
+) -> str:
+    """What a finished retraining is looked up by.
+
+    A metric's name does not say everything, its latents for instance, so its value at the end
+    of the run stands in for the rest.
+    """
     start, end = min(trajectory.checkpoints), trajectory.n_steps
     digest = hashlib.blake2b(digest_size=12)
     digest.update(trajectory.plan.fingerprint.encode())
     digest.update(f"{trajectory.fingerprints[start]}{trajectory.fingerprints[end]}".encode())
-    digest.update("/".join(metric.name for metric in metrics).encode())
+    digest.update("/".join(protocol).encode())
     digest.update(f"{since}{executor}".encode() + row.double().numpy().tobytes())
     return digest.hexdigest()

@@ -96,13 +96,15 @@ class Trajectory:
         return move
 
     def require(self, data: Columns, start: int) -> None:
-        """Refuse data other than the run's, or a start before the first checkpoint.
+        """Refuse data other than the run's, or a start outside the record.
 
         Raises:
             DataError: If the data has changed.
-            TraceError: If the record begins after `start`.
+            TraceError: If the record begins after `start` or ends before it.
         """
         require_data(self.plan, data)
+        if start > self.n_steps:
+            raise TraceError(f"The run ends at move {self.n_steps}; there is no move {start}.")
         first = min(self.checkpoints)
         if start < first:
             raise TraceError(
@@ -179,6 +181,8 @@ def make_plan(
         DataError: If the data is smaller than a batch or the weights do not fit it.
     """
     n = len(data)
+    if batch_size < 1:
+        raise DataError(f"`batch_size` must be at least 1, got {batch_size!r}.")
     if n < batch_size:
         raise DataError(
             f"The training set has {n} instances, fewer than one batch of {batch_size}. Use "

@@ -7,6 +7,7 @@ whether the run is linear enough for it to predict a removal.
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+import functools
 
 import numpy as np
 import torch
@@ -66,6 +67,10 @@ class Comparison:
 
     def agreement(self) -> dict[str, Estimate]:
         """Every measure of agreement that fits."""
+        return self._agreement
+
+    @functools.cached_property  # thousands of resamples, and read by texts, tables and pages
+    def _agreement(self) -> dict[str, Estimate]:
         names = MEASURES if self.what == "instance" else ("pearson", "spearman")
         return {name: estimate(MEASURES[name], self.predicted, self.actual) for name in names}
 

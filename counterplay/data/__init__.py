@@ -53,13 +53,7 @@ def load(name: str, **options: Any) -> "Splits":
         >>> len(load("2d-normal", n_train=100).train)
         100
     """
-    file = name.replace("-", "_").replace("2d_", "two_d_")
-    if file not in names():
-        raise ConfigError(
-            f"There is no data set {name!r}; there are {list(names())}. Files of your own "
-            "are read by 'image_folder', 'table', 'npz' and 'mnist', given a `path`."
-        )
-    make = _find(file, file)
+    make = maker(name)
     signature = inspect.signature(make)
     try:
         signature.bind(**options)
@@ -69,6 +63,21 @@ def load(name: str, **options: Any) -> "Splits":
             f"{list(signature.parameters)}."
         ) from error
     return make(**options)
+
+
+def maker(name: str) -> "Callable[..., Splits]":
+    """The function that makes the data set called `name`; see `load`.
+
+    Raises:
+        ConfigError: If there is no such data set.
+    """
+    file = name.replace("-", "_").replace("2d_", "two_d_")
+    if file not in names():
+        raise ConfigError(
+            f"There is no data set {name!r}; there are {list(names())}. Files of your own "
+            "are read by 'image_folder', 'table', 'npz' and 'mnist', given a `path`."
+        )
+    return _find(file, file)
 
 
 def _find(file: str, name: str) -> Callable[..., Any]:
@@ -84,7 +93,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def __dir__() -> list[str]:
-    return sorted({"load", "names", *_TOOLS, *names()})
+    return sorted({"load", "maker", "names", *_TOOLS, *names()})
 
 
 class _Package(ModuleType):

@@ -71,8 +71,14 @@ def _images(x: np.ndarray, prefix: str) -> Tensor:
 
 
 def labels_of(y: np.ndarray) -> tuple[Tensor, tuple[str, ...]]:
-    """Text as integer labels and their names; numbers as they are, without names."""
-    y = y.reshape(len(y))
+    """Text as integer labels and their names; numbers as they are, without names.
+
+    Raises:
+        DataError: If there is more than one label per instance.
+    """
+    if y.size != len(y):
+        raise DataError(f"Labels have shape {y.shape}; give one per instance, shape (n,).")
+    y = y.reshape(-1)
     if y.dtype.kind in "US":
         class_names, y = np.unique(y.astype(str), return_inverse=True)
         return torch.from_numpy(y), tuple(str(name) for name in class_names)

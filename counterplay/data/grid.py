@@ -22,7 +22,7 @@ def grid(
 ) -> Splits:
     """Narrow normals on a square grid around the origin.
 
-    Source: Srivastava et al. 2017, arXiv 1705.07761, section 5.1.
+    Source: Srivastava et al. 2017, arXiv 1705.07761, the synthetic data.
 
     Args:
         side: Normals in a row of the grid; there are `side * side`.

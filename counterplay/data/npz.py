@@ -69,7 +69,7 @@ def npz(
 
 def _read(file: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name.lower(): arrays[name] for name in arrays.files}
     except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(

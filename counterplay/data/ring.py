@@ -24,7 +24,7 @@ def ring(
 ) -> Splits:
     """Narrow normals, evenly spaced on a circle around the origin.
 
-    Source: Metz et al. 2017, arXiv 1611.02163, section 3.3.1.
+    Source: Metz et al. 2017, arXiv 1611.02163, the mixture of Gaussians.
 
     Args:
         n_modes: How many normals.

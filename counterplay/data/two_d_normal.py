@@ -19,7 +19,7 @@ def two_d_normal(
 ) -> Splits:
     """Points around (1, 1) with variances 1 and covariance 0.8.
 
-    Source: Terashita et al. 2021, arXiv 2101.08367, section 5.1.
+    Source: Terashita et al. 2021, arXiv 2101.08367, the 2-D experiments.
 
     Args:
         n_train: Points to learn from.

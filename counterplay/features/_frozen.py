@@ -16,8 +16,8 @@ Module = TypeVar("Module", bound=nn.Module)
 def frozen(module: Module) -> Module:
     """A copy in evaluation mode whose parameters are constants."""
     module = copy.deepcopy(module).eval()
-    for parameter in module.parameters():  # TorchScript has no `requires_grad_` of its own
-        parameter.requires_grad_(False)
+    for parameter in module.parameters():  # copies of TorchScript's are not even leaves
+        parameter.detach_()
     return module
 
 

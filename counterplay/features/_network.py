@@ -34,7 +34,8 @@ class SmoothNetwork(nn.Module):
         over = (0, 2, 3) if self.is_image else 0
         scale, mean = torch.std_mean(x, over, correction=0, keepdim=True)
         self.mean.copy_(mean[0])
-        self.scale.copy_(torch.where(scale[0] > 0, scale[0], 1.0))  # constants become 0
+        varies = scale > 1e-6 * mean.abs()  # a constant's deviation is not 0 but rounding
+        self.scale.copy_(torch.where(varies, scale, 1.0)[0])
 
     def features(self, x: Tensor) -> Tensor:
         """The features, in (0, 1)."""

@@ -31,6 +31,7 @@ class Classifier:
         n_classes: Number of logits.
         accuracy: Share of instances held out of its own training that it gets right.
         fingerprint: Hash of its weights.
+        trained_on: Ids of the instances it was trained on, for tests of what is disjoint.
         network: What gives features and logits, frozen.
     """
 
@@ -40,10 +41,11 @@ class Classifier:
     n_classes: int
     accuracy: float
     fingerprint: str
+    trained_on: tuple[str, ...] = field(repr=False)
     network: SmoothNetwork = field(repr=False)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The features, one row per instance, each in (0, 1); differentiable in `x`.
+        """The features, one row per instance, from 0 to 1 each; differentiable in `x`.
 
         Raises:
             DataError: If instances have another shape than those it was trained on.
@@ -73,7 +75,15 @@ class Classifier:
 
 
 _FORMAT = "counterplay.features.classifier"
-_FACTS = ("name", "shape", "n_features", "n_classes", "accuracy", "fingerprint")
+_FACTS = (
+    "name",
+    "shape",
+    "n_features",
+    "n_classes",
+    "accuracy",
+    "fingerprint",
+    "trained_on",
+)
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:
@@ -91,6 +101,7 @@ def load(path: str | os.PathLike[str]) -> Classifier:
             facts = json.loads((file.metadata() or {})[_FORMAT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         facts["shape"] = tuple(facts["shape"])
+        facts["trained_on"] = tuple(facts["trained_on"])
         with torch.random.fork_rng():  # weights are drawn before they are overwritten
             network = SmoothNetwork(facts["shape"], facts["n_features"], facts["n_classes"])
         network.float().load_state_dict(tensors)
@@ -153,7 +164,9 @@ def classifier(
     network = _frozen.frozen(network)
     accuracy = _accuracy(name, network, x[judged], y[judged])
     fingerprint = _frozen.fingerprint(network)
-    return Classifier(name, shape, n_features, n_classes, accuracy, fingerprint, network)
+    return Classifier(
+        name, shape, n_features, n_classes, accuracy, fingerprint, data.ids, network
+    )
 
 
 def _labelled(data: Columns) -> tuple[Tensor, Tensor, int]:

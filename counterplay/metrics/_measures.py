@@ -76,23 +76,19 @@ class SampleMeasure:
 
     def gradient(self, state: State) -> tuple[Tensor, Tensors]:
         """The metric and its derivative, in two passes."""
-        first = self._first_pass(state).requires_grad_()
+        rows = self._first_pass(state)
+        leaf = rows.detach().requires_grad_()
         with torch.enable_grad():
-            value = torch.as_tensor(self.metric(first))
+            value = torch.as_tensor(self.metric(leaf))
         _refuse_without_gradient(self.name, value)
-        (cotangent,) = torch.autograd.grad(value, first, torch.ones_like(value))
+        (cotangent,) = torch.autograd.grad(value, leaf, torch.ones_like(value))
 
         leaves, total = _leaves(state), {}
-        chunks = zip(
-            self._noise(state),
-            first.split(self.chunk),
-            cotangent.split(self.chunk),
-            strict=True,
-        )
-        for noise, before, pull in chunks:
+        parts = zip(rows.split(self.chunk), cotangent.split(self.chunk), strict=True)
+        for noise, (first, pull) in zip(self._noise(state), parts, strict=True):
             with torch.enable_grad():
                 again = self._generated(_on(state, leaves), noise)
-            self._check_repeated(before, again)
+            self._check_repeated(first, again)
             for name, part in _pulled(again, leaves, pull).items():
                 total[name] = total[name] + part if name in total else part
         return value.detach(), total
@@ -137,10 +133,10 @@ class SampleMeasure:
         for i in range(-(-self.n // self.chunk)):
             yield {name: entry[i] for name, entry in cast.items()}
 
-    def _check_repeated(self, before: Tensor, again: Tensor) -> None:
+    def _check_repeated(self, first: Tensor, again: Tensor) -> None:
         # With a graph other kernels may run, so they agree to rounding only.
         if not torch.allclose(
-            before, again, rtol=1e-3, atol=1e-3 * float(before.abs().max())
+            first, again, rtol=1e-3, atol=1e-3 * float(first.abs().max())
         ):
             raise MetricError(
                 "The same latents gave other features the second time, so the gradient of "

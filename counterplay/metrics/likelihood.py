@@ -57,11 +57,11 @@ def bandwidth_by_validation(
     Raises:
         MetricError: If the best is the smallest or the largest of them.
     """
+    validation, fake = validation.detach(), fake.detach()
     if bandwidths is None:
         m, d = fake.shape
         rule = float(checked("fake", fake, minimum=2).std(0).mean()) * m ** (-1 / (d + 4))
         bandwidths = [rule * 20.0 ** (i / 16) for i in range(-16, 17)]
-    validation, fake = validation.detach(), fake.detach()
     best = max(
         bandwidths, key=lambda b: average_log_likelihood(validation, fake, bandwidth=b)
     )

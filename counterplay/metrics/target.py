@@ -40,11 +40,15 @@ class Target:
         name: What is measured, protocol included: `"frechet_classifier_2048"`.
         higher_is_better: Its direction.
         measure: How it is computed.
+        reads: Ids of the instances that it compares with.
+        learnt_from: Ids of the instances that its feature map was trained on.
     """
 
     name: str
     higher_is_better: bool
     measure: Measure
+    reads: tuple[str, ...] = ()
+    learnt_from: tuple[str, ...] = ()
 
     def value(self, state: State) -> float:
         """The metric of a state.
@@ -158,7 +162,9 @@ def of_samples(
         averaged=averaged,
         chunk=chunk,
     )
-    return Target(name, facts.higher_is_better, measure)
+    reads = reference.ids if isinstance(reference, Columns) else ()
+    learnt_from = getattr(features, "trained_on", ())
+    return Target(name, facts.higher_is_better, measure, reads, learnt_from)
 
 
 def of_state(

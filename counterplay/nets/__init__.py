@@ -5,13 +5,15 @@ from counterplay.nets import dcgan
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
 from counterplay.nets.mlp import mlp
 from counterplay.nets.norms import without_batch_norm
-from counterplay.nets.pairs import pair
+from counterplay.nets.pairs import names, options_of, pair
 
 
 __all__ = [
     "dcgan",
     "linear_generator",
     "mlp",
+    "names",
+    "options_of",
     "pair",
     "quadratic_discriminator",
     "spectral_norm",

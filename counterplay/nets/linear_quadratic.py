@@ -1,7 +1,7 @@
 """The linear-quadratic GAN: a game of Gaussians in which everything has a closed form.
 
-Source: Nagarajan and Kolter 2017 (arXiv 1706.04156), section 3 (the linear-quadratic
-Wasserstein GAN); used for influence by Terashita, Ohashi and Hara 2025 (arXiv 2504.00603).
+Source: Nagarajan and Kolter 2017 (arXiv 1706.04156), the linear-quadratic Wasserstein
+GAN; used for influence by Terashita, Ohashi and Hara 2025 (arXiv 2504.00603).
 """
 
 import torch

@@ -20,7 +20,7 @@ def mlp(
 ) -> nn.Sequential:
     """Linear layers with a nonlinearity between them.
 
-    The 2-D networks of Terashita et al. 2021 (arXiv 2101.08367, appendix) are
+    The 2-D networks of Terashita et al. 2021 (arXiv 2101.08367) are
     `mlp(10, 2, width=32, activation="relu", bias=False, glorot=True)` and
     `mlp(2, None, width=64, activation="relu", bias=False, glorot=True)`.
 

@@ -21,8 +21,8 @@ def norm(name: str, channels: int) -> nn.Module:
         ConfigError: If there is no such normalisation.
 
     Example:
-        >>> norm("group", 32)
-        GroupNorm(8, 32, eps=1e-05, affine=True)
+        >>> norm("group", 32).num_groups
+        8
     """
     match name:
         case "group":
@@ -51,10 +51,8 @@ def without_batch_norm(module: nn.Module) -> nn.Module:
         average over.
 
     Example:
-        >>> without_batch_norm(nn.Sequential(nn.BatchNorm2d(16)))
-        Sequential(
-          (0): GroupNorm(4, 16, eps=1e-05, affine=True)
-        )
+        >>> type(without_batch_norm(nn.BatchNorm2d(16))).__name__
+        'GroupNorm'
     """
     module = copy.deepcopy(module)
     if isinstance(module, _BatchNorm):

@@ -1,6 +1,8 @@
 """A generator and a discriminator that fit the data, by name."""
 
+import inspect
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -13,6 +15,7 @@ from counterplay.nets.mlp import mlp
 
 
 Pair = tuple[nn.Module, nn.Module]
+_SHARED = ("width", "width_d")  # options that all networks have
 
 
 def pair(
@@ -21,6 +24,7 @@ def pair(
     *,
     latent_dim: int = 32,
     width: int = 32,
+    width_d: int | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     **options: str | int | bool,
@@ -33,6 +37,7 @@ def pair(
             ends in tanh.
         latent_dim: Numbers in `z`.
         width: Channels or units of the hidden layers.
+        width_d: The same for the discriminator alone, if it differs.
         seed: Determines the first parameters, whatever was drawn before.
         dtype: Of the parameters; that of the data.
         options: Further keywords of the networks: `norm`, `spectral`, `activation` for
@@ -52,22 +57,42 @@ def pair(
         >>> D(G(torch.zeros(3, 4))).shape
         torch.Size([3])
     """
-    if name not in _MAKERS:
-        raise ConfigError(f"There are no networks {name!r}; there are {sorted(_MAKERS)}.")
-    make, allowed = _MAKERS[name]
+    allowed = options_of(name)
     unknown = sorted(set(options) - set(allowed))
     if unknown:
+        own = [key for key in allowed if key not in _SHARED]
         raise ConfigError(
             f"The networks {name!r} have no option {unknown[0]!r}; besides `latent_dim`, "
-            f"`width`, `seed` and `dtype` they have {list(allowed)}."
+            f"`width`, `width_d`, `seed` and `dtype` they have {own}."
         )
+    make, _ = _MAKERS[name]
     with _rng.seeded(seed, "nets", name):
-        generator, discriminator = make(tuple(shape), latent_dim, width, **options)
+        generator, discriminator = make(
+            tuple(shape), latent_dim, width, width_d or width, **options
+        )
     return generator.to(dtype), discriminator.to(dtype)
 
 
+def names() -> tuple[str, ...]:
+    """The networks that `pair` knows."""
+    return tuple(_MAKERS)
+
+
+def options_of(name: str) -> Mapping[str, object]:
+    """The options of `pair` that belong to the networks called `name`, with their defaults.
+
+    Raises:
+        ConfigError: If there are no such networks.
+    """
+    if name not in _MAKERS:
+        raise ConfigError(f"There are no networks {name!r}; there are {sorted(_MAKERS)}.")
+    _, options = _MAKERS[name]
+    shared = inspect.signature(pair).parameters
+    return {key: shared[key].default for key in _SHARED} | options
+
+
 def _dcgan(
-    shape, latent_dim, width, *, norm="group", spectral=False, activation="silu"
+    shape, latent_dim, width, width_d, *, norm="group", spectral=False, activation="silu"
 ) -> Pair:
     if len(shape) != 3 or shape[1] != shape[2]:
         raise GameError(
@@ -87,7 +112,7 @@ def _dcgan(
         dcgan.discriminator(
             image_size=side,
             channels=channels,
-            width=width,
+            width=width_d,
             norm="none" if norm == "batch" else norm,
             spectral=spectral,
             activation=activation,
@@ -95,19 +120,19 @@ def _dcgan(
     )
 
 
-def _mlp(shape, latent_dim, width, **options) -> Pair:
+def _mlp(shape, latent_dim, width, width_d, **options) -> Pair:
     d = math.prod(shape)
     output = "tanh" if len(shape) == 3 else None
     return (
         nn.Sequential(
             *mlp(latent_dim, d, width=width, output=output, **options), *_unflatten(shape)
         ),
-        nn.Sequential(*_flatten(shape), *mlp(d, None, width=width, **options)),
+        nn.Sequential(*_flatten(shape), *mlp(d, None, width=width_d, **options)),
     )
 
 
-def _linear_quadratic(shape, latent_dim, width, *, constant=False) -> Pair:
-    del width  # there is no hidden layer
+def _linear_quadratic(shape, latent_dim, width, width_d, *, constant=False) -> Pair:
+    del width, width_d  # there is no hidden layer
     d = math.prod(shape)
     return (
         nn.Sequential(linear_generator(latent_dim, d), *_unflatten(shape)),
@@ -123,8 +148,13 @@ def _unflatten(shape: tuple[int, ...]) -> list[nn.Module]:
     return [] if len(shape) == 1 else [nn.Unflatten(1, shape)]
 
 
+def _defaults(make: Callable[..., object], *keys: str) -> dict[str, object]:
+    parameters = inspect.signature(make).parameters
+    return {key: parameters[key].default for key in keys}
+
+
 _MAKERS = {
-    "dcgan": (_dcgan, ("norm", "spectral", "activation")),
-    "linear_quadratic": (_linear_quadratic, ("constant",)),
-    "mlp": (_mlp, ("activation", "depth", "bias", "glorot")),
+    "dcgan": (_dcgan, _defaults(_dcgan, "norm", "spectral", "activation")),
+    "linear_quadratic": (_linear_quadratic, _defaults(_linear_quadratic, "constant")),
+    "mlp": (_mlp, _defaults(mlp, "activation", "depth", "bias", "glorot")),
 }

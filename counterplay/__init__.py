@@ -1,0 +1,84 @@
+"""Adversarial games in PyTorch, with the exact influence of every training instance.
+
+Nothing is imported before it is asked for, so that `import counterplay` costs nothing.
+"""
+
+import importlib
+from typing import Any, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from counterplay import (
+        baselines as baselines,
+        data as data,
+        features as features,
+        games as games,
+        metrics as metrics,
+        nets as nets,
+        optim as optim,
+    )
+    from counterplay._adjoint import (
+        FirstOrder as FirstOrder,
+        ForwardMode as ForwardMode,
+        Implicit as Implicit,
+        Unroll as Unroll,
+    )
+    from counterplay._cleanse import (
+        cleanse as cleanse,
+        cleanse_iteratively as cleanse_iteratively,
+        compare as compare,
+    )
+    from counterplay._influence import Influence as Influence, trace as trace
+    from counterplay._play import play as play
+    from counterplay._recipe import Recipe as Recipe
+    from counterplay._retrain import retrain as retrain
+    from counterplay._trajectory import Trajectory as Trajectory
+    from counterplay._verify import verify as verify
+    from counterplay.game import (
+        apply_of as apply_of,
+        Batch as Batch,
+        Columns as Columns,
+        Game as Game,
+        State as State,
+    )
+
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Batch": "game",
+    "Columns": "game",
+    "FirstOrder": "_adjoint",
+    "ForwardMode": "_adjoint",
+    "Game": "game",
+    "Implicit": "_adjoint",
+    "Influence": "_influence",
+    "Recipe": "_recipe",
+    "State": "game",
+    "Trajectory": "_trajectory",
+    "Unroll": "_adjoint",
+    "apply_of": "game",
+    "cleanse": "_cleanse",
+    "cleanse_iteratively": "_cleanse",
+    "compare": "_cleanse",
+    "play": "_play",
+    "retrain": "_retrain",
+    "trace": "_influence",
+    "verify": "_verify",
+}
+_FAMILIES = ("data", "features", "games", "metrics", "nets")
+_MODULES = ("baselines", "optim")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FAMILIES or name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value  # found without this function from now on
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_HOME, *_FAMILIES, *_MODULES, "__version__"})

@@ -1,0 +1,115 @@
+"""The command `counterplay`: what there is to do, and the way to it.
+
+The top-level help answers at once, so nothing heavy is imported before a verb is known.
+"""
+
+import difflib
+import importlib
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from counterplay import __version__
+from counterplay.errors import CounterplayError
+
+
+# In the order of the work. The lines repeat the verbs' docstrings, which a test compares:
+# reading them there would load PyTorch.
+VERBS = {
+    "run": "Do the whole job: play, trace, verify, cleanse and report.",
+    "play": "Play a game and record the run in a new folder.",
+    "trace": "Score what each training instance does to the metrics, and check the scores.",
+    "verify": "Compare the scores with real retraining.",
+    "cleanse": "Retrain without the most harmful instances, against other ways to choose.",
+    "retrain": "Play a run again without some instances, in a new folder.",
+    "score": "Measure the metrics of one or several runs.",
+    "report": "Write everything a run folder holds into one HTML page.",
+    "list": "List the games, nets, data sets, metrics, feature maps or adjoints.",
+    "experiment": "Run an experiment that a TOML file describes.",
+}
+OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: The command line without the program's name; that of the process if left out.
+
+    Returns:
+        The exit status: 0, or 1 after an error, 2 after wrong usage, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--version"]:
+        print(f"counterplay {__version__}")
+        return OK
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage(), file=sys.stdout if words else sys.stderr)
+        return OK if words else WRONG_USAGE
+    if words[0] not in VERBS:
+        nearest = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.0)[0]
+        known = ", ".join(VERBS)
+        print(
+            f"There is no verb {words[0]!r}; the nearest is {nearest!r}, of {known}.",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
+    return _run(words)
+
+
+def usage() -> str:
+    """The help text above all verbs."""
+    width = max(map(len, VERBS))
+    return "\n".join(
+        [
+            "usage: counterplay VERB [options]",
+            "",
+            "Train a GAN, find the training instances that harm it, and prove the gain of "
+            "removing them.",
+            "",
+            *(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()),
+            "",
+            "`counterplay run` shows all of it on handwritten digits.",
+            "`counterplay VERB --help` lists the options of a verb.",
+        ]
+    )
+
+
+def _run(words: list[str]) -> int:
+    warnings.showwarning = _show_warning
+    try:
+        command = importlib.import_module("counterplay.cli._command")
+        command.call(words[0], words[1:])
+    except CounterplayError as error:
+        text = " ".join(str(error).split())
+        print(f"{type(error).__name__}: {text}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as interrupt:
+        print(f"\nInterrupted. {_advice(words, interrupt)}", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as exit:  # tyro's, after a help text or wrong usage
+        return exit.code if isinstance(exit.code, int) else WRONG_USAGE
+    return OK
+
+
+def _advice(words: list[str], interrupt: KeyboardInterrupt) -> str:
+    """How to go on; an interrupt inside a run folder carries the folder."""
+    folder = next((arg for arg in interrupt.args if isinstance(arg, Path)), None)
+    if folder is None:
+        return "Nothing was begun that could be continued."
+    if words[0] in ("run", "play", "retrain") and "--out" not in words:
+        words = [*words, "--out", str(folder)]
+    if "--resume" not in words:
+        words = [*words, "--resume"]
+    return f"What is finished is kept; continue with: counterplay {shlex.join(words)}"
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    del category, filename, lineno, file, line
+    print(f"Warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,291 @@
+"""The same recipe over several seeds: is the gain more than the luck of one run?"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+
+from counterplay import baselines
+from counterplay._adjoint import AbstractAdjoint, Unroll
+from counterplay._checkpoint import FolderCheckpoints, write_atomically
+from counterplay._cleanse import cleanse, Cleansing
+from counterplay._influence import Influence, trace
+from counterplay._recipe import Recipe
+from counterplay._retrain import Bank, Executor
+from counterplay._trajectory import Trajectory
+from counterplay.errors import RunError
+from counterplay.game import Columns, Game
+from counterplay.metrics.target import FeatureMap, Target
+from counterplay.typing import Features, PerInstance
+
+
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+Scores = dict[str, PerInstance]
+OnSeed = Callable[[Cleansing], None]
+
+
+def cleanse_seeds(
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    last_epochs: int = 0,
+    n_jobs: int = 1,
+    folder: Path | str | None = None,
+    executor: Executor = "vmap",
+    chunk: int = 32,
+    adjoint: AbstractAdjoint | None = None,
+    on_seed: OnSeed | None = None,
+) -> list[Cleansing]:
+    """Play a recipe once per seed, and cleanse each run by influence and by every baseline.
+
+    Each seed computes in one thread, so the results do not depend on `n_jobs`.
+
+    Args:
+        recipe: What is played.
+        seeds: One run each.
+        fractions: Shares of the training set to remove.
+        last_epochs: Trace and retrain only the last passes over the data; 0 is the whole run.
+        n_jobs: Seeds computed at once, in processes of their own.
+        folder: Where each seed keeps its checkpoints, finished retrainings and result, in a
+            folder named by the seed, so that an interrupted study goes on where it stopped.
+        executor: How runs are retrained, see `counterplay._retrain`.
+        chunk: Runs retrained at once.
+        adjoint: How influence is computed; unrolling the retrained moves if left out.
+        on_seed: Called with each result.
+
+    Returns:
+        One result per seed, to be merged by `counterplay.compare`.
+    """
+    sweep = _Sweep(tuple(fractions), last_epochs, executor, chunk, adjoint)
+    _ = recipe.splits, recipe.feature_map  # once for all seeds
+    pool = joblib.Parallel(n_jobs=min(n_jobs, len(seeds)), return_as="generator")
+    results = pool(
+        joblib.delayed(_cleanse_seed)(
+            recipe.with_seed(seed), sweep, None if folder is None else Path(folder) / str(seed)
+        )
+        for seed in seeds
+    )
+    found = []
+    for result in results:
+        found.append(result)
+        if on_seed is not None:
+            on_seed(result)
+    return found
+
+
+def baseline_scores(
+    recipe: Recipe, game: Game, trajectory: Trajectory, *, adjoint: AbstractAdjoint | None = None
+) -> Scores:
+    """Harm by every other way to choose what to remove, `(n,)` each; see `baselines`.
+
+    Args:
+        recipe: The recipe of the run.
+        game: Its game.
+        trajectory: The run.
+        adjoint: How the influence on the discriminator's loss is computed.
+
+    Returns:
+        Scores by the name of the method, the highest to be removed first.
+    """
+    rival = _loss_of_reader(recipe, game)
+    influence = trace(
+        game, recipe.splits.train, trajectory, rival, adjoint=adjoint or Unroll()
+    )
+    return {**_untraced(recipe, game, trajectory), "discriminator's loss": influence.harm}
+
+
+def detection(recipe: Recipe, cleansings: Sequence[Cleansing]) -> dict[str, Any] | None:
+    """How many of the instances that a method calls most harmful were planted.
+
+    Args:
+        recipe: The recipe that planted them.
+        cleansings: Results over seeds, whose mean is taken.
+
+    Returns:
+        The precision of every method at `k`, the number of planted instances, or as many as
+        the largest fraction holds; None if nothing was planted.
+    """
+    if recipe.planted is None:
+        return None
+    ids = recipe.splits.train.ids
+    planted = {ids[int(row)] for row in recipe.planted.nonzero()}
+    longest = min(len(names) for one in cleansings for names in one.removed.values())
+    k = min(len(planted), longest)
+    precision = {
+        method: float(
+            np.mean([len(planted & set(one.removed[method][:k])) / k for one in cleansings])
+        )
+        for method in cleansings[0].methods
+    }
+    return {"k": k, "precision": precision, "n_planted": len(planted)}
+
+
+def as_table(cleansing: Cleansing) -> dict[str, Any]:
+    """A result as JSON can hold it."""
+    return {
+        "methods": list(cleansing.methods),
+        "fractions": list(cleansing.fractions),
+        "higher_is_better": dict(cleansing.higher_is_better),
+        "before": dict(cleansing.before),
+        "after": {metric: values.tolist() for metric, values in cleansing.after.items()},
+        "removed": {method: list(ids) for method, ids in cleansing.removed.items()},
+    }
+
+
+def from_table(table: Mapping[str, Any]) -> Cleansing:
+    """What `as_table` was made of."""
+    return Cleansing(
+        methods=tuple(table["methods"]),
+        fractions=tuple(table["fractions"]),
+        higher_is_better=table["higher_is_better"],
+        before=table["before"],
+        after={metric: np.array(values) for metric, values in table["after"].items()},
+        removed={method: tuple(ids) for method, ids in table["removed"].items()},
+    )
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """What is done with every seed."""
+
+    fractions: tuple[float, ...]
+    last_epochs: int
+    executor: Executor
+    chunk: int
+    adjoint: AbstractAdjoint | None
+
+    def key(self, recipe: Recipe) -> str:
+        """A hash of all that a result depends on; `chunk` changes only its rounding."""
+        text = json.dumps(
+            [
+                recipe.identity,
+                recipe.features,
+                recipe.metric,
+                self.fractions,
+                self.last_epochs,
+                self.executor,
+                self.chunk,
+                repr(self.adjoint),
+            ],
+            sort_keys=True,
+        )
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _cleanse_seed(recipe: Recipe, sweep: _Sweep, folder: Path | None) -> Cleansing:
+    with _one_thread():
+        if folder is None:
+            return _cleanse(recipe, sweep, checkpoints={}, bank={})
+        checkpoints = FolderCheckpoints(folder / "checkpoints", run=recipe.identity)
+        result, key = folder / "cleansing.json", sweep.key(recipe)
+        finished = _finished(result, key)
+        if finished is None:
+            bank = Bank(folder / "bank.jsonl")
+            finished = _cleanse(recipe, sweep, checkpoints=checkpoints, bank=bank)
+            content = json.dumps({"key": key, "cleansing": as_table(finished)})
+            write_atomically(result, content.encode())
+        return finished
+
+
+def _finished(result: Path, key: str) -> Cleansing | None:
+    if not result.exists():
+        return None
+    try:
+        found = json.loads(result.read_text())
+        return from_table(found["cleansing"]) if found["key"] == key else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{str(result)!r} is damaged: {error}. Delete it; the finished retrainings beside "
+            "it are kept and `--resume` uses them."
+        ) from error
+
+
+def _cleanse(
+    recipe: Recipe,
+    sweep: _Sweep,
+    *,
+    checkpoints: MutableMapping,
+    bank: MutableMapping[str, list[float]],
+) -> Cleansing:
+    game, train = recipe.make_game(), recipe.splits.train
+    trajectory = recipe.record(game, checkpoints=checkpoints)
+    since = trajectory.epochs_back(game, sweep.last_epochs) if sweep.last_epochs else 0
+    targets = recipe.targets(game)
+    influences = trace(
+        game,
+        train,
+        trajectory,
+        [*targets, _loss_of_reader(recipe, game)],
+        adjoint=sweep.adjoint or Unroll(last=trajectory.n_steps - since),
+    )
+    return cleanse(
+        game,
+        train,
+        trajectory,
+        targets[0],
+        report=reported(recipe, game),
+        scores={
+            **_harm(influences[:-1]),
+            **_untraced(recipe, game, trajectory),
+            "discriminator's loss": influences[-1].harm,
+        },
+        fractions=sweep.fractions,
+        since=since,
+        executor=sweep.executor,
+        chunk=sweep.chunk,
+        bank=bank,
+    )
+
+
+def reported(recipe: Recipe, game: Game) -> list[Target]:
+    """The metrics on test data: those that are traced, and those only measured."""
+    names = dict.fromkeys([*recipe.metric_names, *recipe.report_names])
+    return recipe.targets(game, "test", list(names))
+
+
+def _harm(influences: Sequence[Influence]) -> Scores:
+    return {f"influence on {influence.metric}": influence.harm for influence in influences}
+
+
+def _loss_of_reader(recipe: Recipe, game: Game) -> Target:
+    return baselines.discriminator_loss(game, recipe.splits.valid, player=game.readers[0])
+
+
+def _untraced(recipe: Recipe, game: Game, trajectory: Trajectory) -> Scores:
+    train, final, player = recipe.splits.train, trajectory.final, game.readers[0]
+    features = _features(recipe.feature_map, train)
+    scores = {
+        "random": baselines.random(len(train), seed=recipe.seed),
+        "isolation forest": baselines.isolation_forest(train["x"], seed=recipe.seed),
+        "density on features": baselines.density(features),
+        "discriminator's score": baselines.discriminator_score(game, train, final, player=player),
+        "gradient norm": baselines.gradient_norm(game, train, final, player=player),
+    }
+    if recipe.feature_map.name != "identity":
+        scores["isolation forest on features"] = baselines.isolation_forest(
+            features, seed=recipe.seed
+        )
+    return scores
+
+
+def _features(feature_map: FeatureMap, data: Columns) -> Features:
+    with torch.no_grad():
+        return torch.cat([feature_map(x) for x in data["x"].split(256)])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

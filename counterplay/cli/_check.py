@@ -1,0 +1,94 @@
+"""Comparing scores with retraining, and keeping what was retrained."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from counterplay._influence import Influence
+from counterplay._retrain import Executor
+from counterplay._verify import Agreement, Verdict, verify
+from counterplay.cli import _show
+from counterplay.cli._folder import RunFolder
+from counterplay.game import Game
+from counterplay.metrics.target import Target
+
+
+Finding = dict[str, Any]  # an entry of verify.json
+
+
+def check(
+    folder: RunFolder,
+    game: Game,
+    targets: Sequence[Target],
+    influences: Sequence[Sequence[Influence]],
+    *,
+    instances: int,
+    since: int,
+    lowered: Sequence[float] = (0.1, 1.0),
+    subsets: int = 0,
+    fractions: Sequence[float] = (),
+    executor: Executor,
+    chunk: int,
+) -> list[Finding]:
+    """Retrain, compare with each metric's influences, and write what was found."""
+    trajectory, bank = folder.trajectory(), folder.bank
+    instances = min(instances, len(folder.data))
+    n_runs = instances * len(lowered) + subsets * len(fractions)
+    agreements = []
+    with _show.stage("Retraining for the check", n_runs * len(targets)) as advance:
+        for i, (target, found) in enumerate(zip(targets, influences, strict=True)):
+            agreements.append(
+                verify(
+                    game,
+                    folder.data,
+                    trajectory,
+                    target,
+                    found,
+                    instances=instances,
+                    lowered=lowered,
+                    subsets=subsets,
+                    fractions=fractions,
+                    since=since,
+                    executor=executor,
+                    chunk=chunk,
+                    bank=bank,
+                    on_runs=lambda done, before=i * n_runs: advance(before + done),
+                )
+            )
+    findings = [_as_json(one) for one in agreements]
+    folder.write_json("verify.json", findings)
+    folder.write_table("verify.csv", [row for one in findings for row in one["rows"]])
+    return findings
+
+
+def _as_json(agreement: Agreement) -> Finding:
+    return {
+        "metric": agreement.metric,
+        "instances": agreement.instances,
+        "comparisons": [vars(comparison) for comparison in agreement.comparisons],
+        "rows": agreement.rows(),
+        "verdict": {name: vars(verdict) for name, verdict in agreement.verdict.items()},
+    }
+
+
+def show(findings: Sequence[Finding]) -> None:
+    """Print how well retraining was predicted, verdicts first."""
+    for one in findings:
+        for adjoint, verdict in one["verdict"].items():
+            _show.say(f"{one['metric']}, {adjoint}: {Verdict(**verdict)}")
+    for one in findings:
+        _show.table(
+            f"Predicted and true changes of {one['metric']}",
+            [
+                {
+                    "adjoint": row["adjoint"],
+                    "change": row["change"],
+                    "size": row["size"],
+                    "n": row["n"],
+                    "measure": row["measure"],
+                    "value": row["value"],
+                    "95 %": f"{row['low']:.3f} to {row['high']:.3f}",
+                    "p": row["p_value"],
+                }
+                for row in one["rows"]
+            ],
+        )

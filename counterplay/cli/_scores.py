@@ -1,0 +1,111 @@
+"""The scores of a run: what tracing leaves in its folder."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from counterplay._influence import Influence
+from counterplay.cli import _show
+from counterplay.cli._check import Finding
+from counterplay.cli._folder import RunFolder
+from counterplay.errors import TraceError
+
+
+Row = dict[str, Any]
+
+
+def save_influences(folder: RunFolder, influences: Sequence[Influence], since: int) -> None:
+    """Write one file per metric, and at last what they are."""
+    for i, influence in enumerate(influences):
+        influence.save(folder.path / f"influence_{i}.npz")
+    metrics = [influence.metric for influence in influences]
+    facts = {"metrics": metrics, "adjoint": influences[0].adjoint, "since": since}
+    folder.write_json("trace.json", facts)
+
+
+def load_influences(folder: RunFolder) -> tuple[list[Influence], int]:
+    """The influences of a folder, and the first move that was traced.
+
+    Raises:
+        TraceError: If there are none.
+    """
+    facts = folder.read_json("trace.json")
+    if facts is None:
+        raise TraceError(
+            f"The run {str(folder.path)!r} has not been traced. Use `counterplay trace "
+            f"{folder.path}` first."
+        )
+    paths = [folder.path / f"influence_{i}.npz" for i in range(len(facts["metrics"]))]
+    return [Influence.load(path) for path in paths], facts["since"]
+
+
+def traced(
+    folder: RunFolder, metrics: Sequence[str], adjoint: str
+) -> list[Influence] | None:
+    """The influences of a folder, if they are on these metrics and by this adjoint."""
+    facts = folder.read_json("trace.json", {})
+    if (facts.get("metrics"), facts.get("adjoint")) != (list(metrics), adjoint):
+        return None
+    return load_influences(folder)[0]
+
+
+def save_scores(
+    folder: RunFolder, influences: Sequence[Influence], findings: Sequence[Finding]
+) -> list[Row]:
+    """Write `scores.csv` and `scores.parquet`: every instance, what it does, and its rank.
+
+    Args:
+        folder: The folder.
+        influences: One per metric.
+        findings: One per metric; they say whether the scores may be believed.
+
+    Returns:
+        The rows, in the order of the training set.
+    """
+    data, planted = folder.data, folder.recipe.planted
+    verdicts = {one["metric"]: one["verdict"] for one in findings}
+    believed = all(verdicts[one.metric][one.adjoint]["attributable"] for one in influences)
+    columns: dict[str, Sequence[object]] = {"id": data.ids}
+    if "y" in data.tensors:
+        labels = data["y"].tolist()
+        columns["label"] = (
+            [data.class_names[y] for y in labels] if data.class_names else labels
+        )
+    if planted is not None:
+        columns["planted"] = planted.tolist()
+    for one in influences:
+        columns[f"removal_{one.metric}"] = one.removal.tolist()
+        columns[f"harm_{one.metric}"] = one.harm.tolist()
+        columns[f"rank_{one.metric}"] = _ranks(one)
+    columns["attributable"] = [believed] * len(data)
+    rows = [
+        dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
+    folder.write_table("scores.csv", rows)
+    folder.write_table("scores.parquet", rows)
+    return rows
+
+
+def _ranks(influence: Influence) -> list[int]:
+    order = influence.harm.argsort(descending=True, stable=True)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(1, len(order) + 1)
+    return places.tolist()
+
+
+def show_most_harmful(
+    rows: Sequence[Mapping[str, Any]], metric: str, *, k: int = 10
+) -> None:
+    """Print the instances whose removal is predicted to improve a metric most."""
+    doubt = "" if rows[0]["attributable"] else ", NOT attributable: see above"
+    chosen = sorted(rows, key=lambda row: row[f"rank_{metric}"])[:k]
+    columns = ("rank", "id", "label", "planted", "harm")
+    named = [
+        {**row, "rank": row[f"rank_{metric}"], "harm": row[f"harm_{metric}"]}
+        for row in chosen
+    ]
+    _show.table(
+        f"Most harmful to {metric}{doubt}",
+        [{name: row[name] for name in columns if name in row} for row in named],
+    )

@@ -1,0 +1,39 @@
+"""`counterplay experiment`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg, Positional
+
+from counterplay import _experiment
+from counterplay.cli import _options, _show
+from counterplay.cli._folder import RUNS, write_table
+
+
+def experiment(
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
+    *,
+    seeds: int = 3,
+    jobs: int = 1,
+    out: _options.Out = None,
+    resume: bool = False,
+) -> None:
+    """Run an experiment that a TOML file describes.
+
+    Prints its table, and writes it with all finished retrainings. The files are in
+    `experiments`, those of the papers in the papers' size and in a small one.
+
+    Args:
+        file: The experiment.
+        seeds: Runs to repeat it over.
+        jobs: Runs at once, each in a process of its own.
+        out: Folder to write; if not given, named like the file, in `runs`.
+        resume: Finish an interrupted call; what is in the folder is never retrained again.
+    """
+    del resume  # the folder makes every call continue
+    folder = RUNS / file.stem if out is None else out
+    with _show.stage(f"Experiment {file.stem}"):
+        rows = _experiment.run(file, folder, seeds=range(seeds), n_jobs=jobs)
+    write_table(folder / "results.csv", rows)
+    _show.table(file.stem, rows)
+    _show.say(f"The table is in {folder / 'results.csv'}")

@@ -1,0 +1,54 @@
+"""`counterplay list`."""
+
+import inspect
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg, Positional
+
+from counterplay import _adjoint, data, features, games, metrics, nets
+from counterplay._recipe import FEATURES
+from counterplay.cli import _show
+
+
+Kind = Literal["games", "nets", "data", "metrics", "features", "adjoints"]
+
+
+def list(kind: Annotated[Positional[Kind], arg(metavar="KIND")]) -> None:
+    """List the games, nets, data sets, metrics, feature maps or adjoints.
+
+    Args:
+        kind: `games`, `nets`, `data`, `metrics`, `features` or `adjoints`.
+    """
+    _show.table(
+        kind,
+        [{"name": name, "what": _first_line(made)} for name, made in _all(kind).items()],
+    )
+
+
+def _all(kind: Kind) -> dict[str, Any]:
+    match kind:
+        case "games":
+            return {name: inspect.getmodule(games.load(name)) for name in games.names()}
+        case "data":
+            return {name: data.maker(name) for name in data.names()}
+        case "nets":
+            return {name: _options_text(nets.options_of(name)) for name in nets.names()}
+        case "metrics":
+            return {name: metrics.load(name).function for name in metrics.names()}
+        case "features":
+            return {name: getattr(features, name) for name in FEATURES}
+        case "adjoints":
+            return {
+                "unroll": _adjoint.Unroll,
+                "implicit": _adjoint.Implicit,
+                "first_order": _adjoint.FirstOrder,
+                "forward_mode": _adjoint.ForwardMode,
+            }
+
+
+def _options_text(options: Any) -> str:
+    return "options: " + ", ".join(f"{key}={value!r}" for key, value in options.items())
+
+
+def _first_line(made: Any) -> str:
+    return made if isinstance(made, str) else (inspect.getdoc(made) or "").split("\n")[0]

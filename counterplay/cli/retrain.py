@@ -1,0 +1,111 @@
+"""`counterplay retrain`."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from counterplay import _retrain, _rng
+from counterplay.cli import _options, _scores, _show
+from counterplay.cli._folder import RunFolder
+from counterplay.cli._record import record
+from counterplay.errors import ConfigError
+
+
+def retrain(
+    run: _options.Run,
+    *,
+    without: str = "harmful:100",
+    metric: _options.Name = None,
+    out: _options.Out = None,
+    tensorboard: bool = False,
+    resume: bool = False,
+) -> Path:
+    """Play a run again without some instances, in a new folder.
+
+    Same first parameters, same batches, same noise; only the weights of the removed
+    instances are 0. The new run.toml names its parent, and removed.txt lists who is gone.
+
+    Args:
+        run: Run folder; for `harmful` and `helpful` it has been traced.
+        without: `harmful:K`, `helpful:K` or `random:K` instances, or a file with one id per
+            line.
+        metric: Metric that says what is harmful; the first that was traced if not given.
+        out: Folder to write; the next number in `runs` if not given.
+        tensorboard: Write the log for TensorBoard too.
+        resume: Continue the interrupted run in the folder of `--out`.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        ConfigError: If it is not said what to resume.
+    """
+    parent = RunFolder.open(run)
+    if resume:
+        if out is None:
+            raise ConfigError(
+                "`--resume` needs `--out`, the folder of the run to continue."
+            )
+        folder = RunFolder.open(out)
+        if folder.facts.get("parent") != str(run):
+            raise ConfigError(
+                f"The parent of {str(out)!r} is {folder.facts.get('parent')!r}, not {str(run)!r}."
+            )
+    else:
+        chosen = _chosen(parent, without, metric)
+        removed = [parent.data.ids[i] for i in chosen]
+        folder = RunFolder.create(
+            parent.recipe,
+            out,
+            removed=removed,
+            parent=str(run),
+            without=without,
+            n_rows=parent.facts["n_rows"],
+            n_scores=parent.facts["n_scores"],
+        )
+    with folder.locked():
+        game, trajectory = parent.recipe.make_game(), parent.trajectory()
+        play = partial(
+            _retrain.retrain, game, parent.data, trajectory, weights=folder.plan.weights
+        )
+        record(
+            folder,
+            game,
+            play,
+            lambda: trajectory.state_at(game, parent.data, 0),
+            tensorboard=tensorboard,
+        )
+    _show.say(f"The run without {len(folder.removed)} instances is in {folder.path}")
+    return folder.path
+
+
+def _chosen(parent: RunFolder, without: str, metric: str | None) -> list[int]:
+    """The rows of the instances to leave out."""
+    kind, _, count = without.partition(":")
+    present = (parent.plan.weights > 0).nonzero().flatten()
+    if kind == "random" and count.isdigit():
+        order = _rng.permutation(len(present), parent.recipe.seed, "without")
+        return present[order[: int(count)]].tolist()
+    if kind in ("harmful", "helpful") and count.isdigit():
+        influences, _ = _scores.load_influences(parent)
+        known = {influence.metric: influence for influence in influences}
+        name = metric or influences[0].metric
+        if name not in known:
+            raise ConfigError(
+                f"There are no scores on {name!r}; there are {sorted(known)}."
+            )
+        return getattr(known[name], kind)(int(count)).tolist()
+    path = Path(without)
+    if not path.is_file():
+        raise ConfigError(
+            f"`--without` takes harmful:K, helpful:K, random:K or a file of ids, got {without!r}."
+        )
+    rows = {name: row for row, name in enumerate(parent.data.ids)}
+    wanted = path.read_text().split("\n")
+    unknown = [name for name in wanted if name and name not in rows]
+    if unknown:
+        raise ConfigError(
+            f"{without!r} names {unknown[0]!r}, which is no instance of the run."
+        )
+    return torch.tensor([rows[name] for name in wanted if name]).tolist()

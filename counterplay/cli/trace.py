@@ -1,0 +1,85 @@
+"""`counterplay trace`."""
+
+from counterplay import _influence
+from counterplay._retrain import Executor
+from counterplay.cli import _check, _options, _scores, _show
+from counterplay.cli._folder import RunFolder
+from counterplay.errors import ConfigError
+
+
+def trace(
+    run: _options.Run,
+    *,
+    metric: _options.Names = (),
+    adjoint: _options.Adjoint = "unroll",
+    last: int = 0,
+    epochs: int = 0,
+    tape: int = 1,
+    depth: int = 1_000,
+    damping: float = 0.0,
+    instances: int = 16,
+    executor: Executor = "vmap",
+    chunk: int = 32,
+    resume: bool = False,
+) -> None:
+    """Score what each training instance does to the metrics, and check the scores.
+
+    One backward sweep through the run gives all scores. Then a few instances are left out
+    for real, with their weight lowered a little and to 0: no ranking without its error bar.
+    Writes influence_0.npz and so on, scores.csv, scores.parquet, verify.json, verify.csv.
+
+    Args:
+        run: Run folder.
+        metric: Metrics, see `counterplay list metrics`; those of the recipe if not given.
+        adjoint: How the derivative is computed, see `counterplay list adjoints`.
+        last: Moves to go back; 0 for the whole run.
+        epochs: Passes over the data to go back instead.
+        tape: Moves held in memory at once; more is faster.
+        depth: Terms of the series of `implicit`.
+        damping: Share by which each further term of `implicit` is shrunk.
+        instances: Instances to leave out for the check.
+        executor: How runs are retrained: all at once, in processes, or one by one.
+        chunk: Runs retrained at once.
+        resume: Keep the scores if they are there, and finish the check.
+
+    Raises:
+        ConfigError: If `last` and `epochs` are both given.
+    """
+    if last and epochs:
+        raise ConfigError(f"Give `last` or `epochs`, not both: {last}, {epochs}.")
+    with RunFolder.open(run).locked() as folder:
+        game, trajectory = folder.recipe.make_game(), folder.trajectory()
+        if epochs:
+            last = trajectory.n_steps - trajectory.epochs_back(game, epochs)
+        way = _options.adjoint_of(
+            adjoint, last=last, tape=tape, depth=depth, damping=damping
+        )
+        targets = folder.recipe.targets(game, names=metric or None)
+        names = [target.name for target in targets]
+        since = trajectory.n_steps - last if last and adjoint != "implicit" else 0
+        influences = _scores.traced(folder, names, repr(way)) if resume else None
+        if influences is None:
+            with _show.stage("Tracing", len(range(since, trajectory.n_steps))) as advance:
+                influences = _influence.trace(
+                    game,
+                    folder.data,
+                    trajectory,
+                    targets,
+                    adjoint=way,
+                    on_move=lambda done, total: advance(done),
+                )
+            _scores.save_influences(folder, influences, since)
+        findings = _check.check(
+            folder,
+            game,
+            targets,
+            [[influence] for influence in influences],
+            instances=instances,
+            since=since,
+            executor=executor,
+            chunk=chunk,
+        )
+        rows = _scores.save_scores(folder, influences, findings)
+        _check.show(findings)
+        _scores.show_most_harmful(rows, names[0])
+        _show.say(f"All scores are in {folder.path / 'scores.csv'}")

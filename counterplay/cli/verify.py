@@ -1,0 +1,106 @@
+"""`counterplay verify`."""
+
+from collections.abc import Sequence
+
+from counterplay._influence import Influence, trace
+from counterplay._retrain import Executor
+from counterplay._trajectory import Trajectory
+from counterplay.cli import _check, _options, _scores, _show
+from counterplay.cli._folder import RunFolder
+from counterplay.errors import TraceError
+from counterplay.game import Game
+from counterplay.metrics.target import Target
+
+
+def verify(
+    run: _options.Run,
+    *,
+    instances: int = 64,
+    lowered: tuple[float, ...] = (0.1, 1.0),
+    subsets: int = 0,
+    fractions: tuple[float, ...] = (0.01, 0.05, 0.1),
+    also: tuple[_options.Adjoint, ...] = (),
+    executor: Executor = "vmap",
+    chunk: int = 64,
+    resume: bool = False,
+) -> None:
+    """Compare the scores with real retraining.
+
+    Leaves random instances out one at a time, with their weight lowered a little and to 0,
+    and random groups. Says how well the scores predicted what became of the metric, and
+    whether they may be believed. Writes verify.json, verify.csv and bank.jsonl, where every
+    finished retraining is kept.
+
+    Args:
+        run: Run folder that has been traced.
+        instances: Instances to leave out.
+        lowered: How far their weight is lowered; 1 removes them.
+        subsets: Random groups to leave out for each of `fractions`, which gives the linear
+            datamodeling score.
+        fractions: Shares of the training set in a group.
+        also: Further adjoints to judge on the same retrainings.
+        executor: How runs are retrained: all at once, in processes, or one by one.
+        chunk: Runs retrained at once.
+        resume: Finish an interrupted call; what is in the bank is never retrained again.
+    """
+    del resume  # the bank makes every call continue
+    with RunFolder.open(run).locked() as folder:
+        influences, since = _scores.load_influences(folder)
+        game, trajectory = folder.recipe.make_game(), folder.trajectory()
+        targets = _targets_of(folder, game, influences)
+        groups = [[influence] for influence in influences]
+        for name in also:
+            for group, influence in zip(
+                groups, _traced(folder, game, trajectory, targets, name, since), strict=True
+            ):
+                group.append(influence)
+        findings = _check.check(
+            folder,
+            game,
+            targets,
+            groups,
+            instances=instances,
+            since=since,
+            lowered=lowered,
+            subsets=subsets,
+            fractions=fractions,
+            executor=executor,
+            chunk=chunk,
+        )
+        _scores.save_scores(folder, influences, findings)
+        _check.show(findings)
+        _show.say(f"All numbers are in {folder.path / 'verify.csv'}")
+
+
+def _targets_of(
+    folder: RunFolder, game: Game, influences: Sequence[Influence]
+) -> list[Target]:
+    """The targets that were traced, by the names of their influences."""
+    known = {target.name: target for target in folder.recipe.targets(game)}
+    missing = [one.metric for one in influences if one.metric not in known]
+    if missing:
+        raise TraceError(
+            f"The scores are on {missing[0]!r}, but run.toml has the metrics {sorted(known)}: "
+            f"it was changed. Use `counterplay trace {folder.path}` again."
+        )
+    return [known[one.metric] for one in influences]
+
+
+def _traced(
+    folder: RunFolder,
+    game: Game,
+    trajectory: Trajectory,
+    targets: Sequence[Target],
+    name: _options.Adjoint,
+    since: int,
+) -> Sequence[Influence]:
+    adjoint = _options.adjoint_of(name, last=trajectory.n_steps - since)
+    with _show.stage(f"Tracing by {name}") as advance:
+        return trace(
+            game,
+            folder.data,
+            trajectory,
+            targets,
+            adjoint=adjoint,
+            on_move=lambda done, total: advance(done),
+        )

@@ -1,0 +1,269 @@
+"""Small games, data and metrics that the tests share, all in float64.
+
+A game in the folder `games` is tested on the networks below; one with other players gives
+its own in `MAKERS`, and settings that deserve the contract in `OPTIONS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn, Tensor
+
+from counterplay import _rng, games, optim
+from counterplay.game import Columns, Game
+from counterplay.metrics.target import of_samples, of_state, Target
+from counterplay.nets import linear_generator, quadratic_discriminator, spectral_norm
+
+
+@dataclass(frozen=True)
+class Case:
+    """A game with data to play it on and a smooth metric of what it generates."""
+
+    game: Game
+    data: Columns
+    metric: Target
+
+
+def points(n: int = 8, *, seed: int = 0, d: int = 2) -> Columns:
+    """Normal points."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    return Columns({"x": x}, tuple(f"{seed}-{i}" for i in range(n)), kind="point")
+
+
+def networks(
+    *, batch_norm: bool = False, spectral: bool = False, dropout: float = 0.0
+) -> tuple[nn.Module, nn.Module]:
+    """A generator 2-4-2 and a discriminator 2-4-1."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        norm = [nn.BatchNorm1d(4)] if batch_norm else []
+        generator = nn.Sequential(nn.Linear(2, 4), *norm, nn.Tanh(), nn.Linear(4, 2))
+        drop = [nn.Dropout(dropout)] if dropout else []
+        discriminator = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), *drop, nn.Linear(4, 1))
+    generator, discriminator = generator.double(), discriminator.double()
+    return generator, spectral_norm(discriminator) if spectral else discriminator
+
+
+def wave(samples: Tensor) -> Tensor:
+    """A smooth number of some samples."""
+    return samples.sin().mean() + samples.square().mean() / 3
+
+
+def wave_of(game: Game, *, averaged: bool = False, seed: int = 1) -> Target:
+    """The metric `wave` on five samples of a game."""
+    return of_samples(wave, game, n=5, seed=seed, averaged=averaged, higher_is_better=True)
+
+
+def gan(
+    *,
+    batch_norm: bool = False,
+    spectral: bool = False,
+    dropout: float = 0.0,
+    **options: Any,
+) -> Case:
+    """The GAN on the networks above; `options` are the game's."""
+    nets = networks(batch_norm=batch_norm, spectral=spectral, dropout=dropout)
+    options = {"optimizer": "sgd", "lr_g": 0.1, "lr_d": 0.1, **options}
+    game = games.load("gan")(*nets, latent_dim=2, **options)
+    return Case(game, points(), wave_of(game, averaged=bool(game.averages)))
+
+
+def lqgan(**options: Any) -> Case:
+    """The linear-quadratic GAN in one dimension, where its end has a closed form."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator, discriminator = linear_generator(1, 1), quadratic_discriminator(1)
+    nets = generator.double(), discriminator.double()
+    game = games.load("lqgan")(*nets, latent_dim=1, **options)
+    return Case(game, points(d=1), wave_of(game, averaged=bool(game.averages)))
+
+
+def rival() -> Case:
+    """The GAN with Adam, alternating, which most tests of the engine play."""
+    return gan(optimizers=dict.fromkeys("GD", OPTIMIZERS["adam"]))
+
+
+def ridge(
+    n: int = 8, *, lr: float = 0.3, decay: float = 0.1, momentum: float = 0.0
+) -> Case:
+    """One player, linear regression with L2 decay, and a linear metric of its slopes."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    y = torch.randn(n, generator=generator, dtype=torch.float64)
+    data = Columns({"x": x, "y": y}, tuple(map(str, range(n))))
+    model = nn.Linear(3, 1, bias=False, dtype=torch.float64)
+    nn.init.zeros_(model.weight)
+
+    def loss(params, batch, noise, weights):
+        slopes = params["D"]["weight"][0]
+        errors = batch["x"] @ slopes - batch["y"]
+        return (weights * errors.square()).mean() / 2 + decay / 2 * slopes.square().sum()
+
+    game = Game(
+        modules={"D": model},
+        losses={"D": loss},
+        optimizers={"D": optim.sgd(lr, momentum=momentum)},
+        schedule=(("D",),),
+        draw=lambda size, generator, params: {},
+    )
+    return Case(game, data, of_state(_slope, name="slope", higher_is_better=True))
+
+
+SLOPE = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+
+
+def _slope(params):
+    return params["D"]["weight"][0] @ SLOPE
+
+
+def mean(lr: float = 0.1) -> Case:
+    """One player, one number, whose loss has the same curvature on every batch."""
+    model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    nn.init.zeros_(model.weight)
+
+    def loss(params, batch, noise, weights):
+        theta = params["D"]["weight"][0, 0]
+        # The pull of the data is weighted, the curvature is not.
+        return (
+            theta.square() / 2
+            - theta * (weights * batch["x"][:, 0]).mean()
+            + ((weights - 1) * theta.square()).mean() / 2
+        )
+
+    game = Game(
+        modules={"D": model},
+        losses={"D": loss},
+        optimizers={"D": optim.sgd(lr)},
+        schedule=(("D",),),
+        draw=lambda size, generator, params: {},
+    )
+    metric = of_state(
+        lambda params: params["D"]["weight"].sum(), name="mean", higher_is_better=True
+    )
+    return Case(game, points(d=1), metric)
+
+
+class Number(nn.Module):
+    """A player that is one number."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value, dtype=torch.float64))
+
+
+def bilinear(*, simultaneous: bool, lr: float = 0.1) -> Case:
+    """`x y`, which X lowers and Y raises, from (1, 0.5), times the weighted mean of a column.
+
+    The column `"value"` has mean 1, so at weight 1 the game is `x y` itself.
+    """
+
+    def product(params, batch, weights):
+        x, y = params["X"]["value"], params["Y"]["value"]
+        return x * y * (weights * batch["value"]).mean()
+
+    game = Game(
+        modules={"X": Number(1.0), "Y": Number(0.5)},
+        losses={
+            "X": lambda params, batch, noise, weights: product(params, batch, weights),
+            "Y": lambda params, batch, noise, weights: -product(params, batch, weights),
+        },
+        optimizers=dict.fromkeys("XY", optim.sgd(lr)),
+        schedule=(("X", "Y"),) if simultaneous else (("X",), ("Y",)),
+        draw=lambda size, generator, params: {},
+        readers=("X", "Y"),
+    )
+    values = torch.tensor([0.5, 1.5, 0.25, 1.75, 1.0, 1.0, 0.0, 2.0], dtype=torch.float64)
+    metric = of_state(lambda params: params["X"]["value"], name="x", higher_is_better=True)
+    return Case(game, Columns({"value": values}, tuple("abcdefgh")), metric)
+
+
+def triangle() -> Case:
+    """Three players; A and C read data, B and the metric do not."""
+
+    def pull(params, batch, noise, weights):
+        x = batch["x"][:, 0] + noise["z"]
+        target = torch.tanh(params["B"]["value"])
+        return (weights * (params["A"]["value"] * x - target).square()).mean()
+
+    def push(params, batch, noise, weights):
+        return (params["B"]["value"] - params["A"]["value"] * params["C"]["value"]).square()
+
+    def turn(params, batch, noise, weights):
+        value = params["C"]["value"]
+        return (weights * torch.cos(value * batch["x"][:, 1])).mean() * params["B"]["value"]
+
+    game = Game(
+        modules={"A": Number(0.3), "B": Number(-0.4), "C": Number(0.8)},
+        losses={"A": pull, "B": push, "C": turn},
+        optimizers={
+            "A": optim.adam(0.05, eps_root=1e-4),
+            "B": optim.sgd(0.1, momentum=0.5),
+            "C": optim.rmsprop(0.05, eps_root=1e-4),
+        },
+        schedule=(("A",), ("B",), ("B", "C"), ("A", "C"), ("B",)),
+        draw=lambda size, generator, params: {"z": torch.randn(size, generator=generator)},
+        readers=("A", "C"),
+    )
+    metric = of_state(
+        lambda params: params["B"]["value"].sin(), name="b", higher_is_better=True
+    )
+    return Case(game, points(), metric)
+
+
+def latents_of(case: Case, seed: int = 1) -> Tensor:
+    """The latents of `wave_of`."""
+    return case.game.draw(5, _rng.generator(seed, "metric"), {})["z"]
+
+
+OPTIMIZERS: Mapping[str, optim.Optimizer] = {
+    "sgd": optim.sgd(0.1),
+    "momentum": optim.sgd(0.1, momentum=0.9),
+    "nesterov": optim.sgd(0.1, momentum=0.8, nesterov=True, weight_decay=0.05),
+    "rmsprop": optim.rmsprop(0.02, alpha=0.9, eps_root=1e-4),
+    "adam": optim.adam(0.02, betas=(0.5, 0.9), eps_root=1e-4),
+    "adamw": optim.adamw(0.02, betas=(0.5, 0.9), eps_root=1e-4, weight_decay=0.1),
+}
+SCHEDULES: Mapping[str, Mapping[str, Any]] = {
+    "simultaneous": {"simultaneous": True},
+    "alternating": {},
+    "n_critic=3": {"n_critic": 3},
+}
+EXTRAS: Mapping[str, Mapping[str, Any]] = {
+    "plain": {},
+    "moving average": {"ema_halflife": 2.0},
+    "spectral norm": {"spectral": True},
+    "gradient penalty": {"gradient_penalty": 2.0},
+    "batch norm": {"batch_norm": True},
+    "everything": {
+        "ema_halflife": 2.0,
+        "spectral": True,
+        "gradient_penalty": 2.0,
+        "batch_norm": True,
+    },
+}
+
+MAKERS: Mapping[str, Callable[..., Case]] = {"gan": gan, "lqgan": lqgan}
+OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "gan": (
+        {},
+        {"loss": "minimax", "r1": 1.0, "r2": 1.0},
+        {"loss": "least_squares", "optimizer": "adam", "ema_halflife": 2.0},
+        {"loss": "hinge", "simultaneous": True, "spectral": True},
+        {"loss": "wasserstein", "n_critic": 2, "gradient_penalty": 10.0},
+    ),
+    "lqgan": ({}, {"whitened": True, "simultaneous": True, "ema_halflife": 2.0}),
+}
+PLAYED = tuple(
+    (name, options) for name in games.names() for options in OPTIONS.get(name, ({},))
+)
+
+
+def make(name: str, **options: Any) -> Case:
+    """The toy of a game."""
+    if name in MAKERS:
+        return MAKERS[name](**options)
+    game = games.load(name)(*networks(), latent_dim=2, **options)
+    return Case(game, points(), wave_of(game, averaged=bool(game.averages)))

@@ -1,0 +1,175 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from conftest import agreement, as_json, HOSTILE, TEST
+
+from counterplay.errors import RunError
+from counterplay.game import Columns
+from counterplay.report import build, save_figures
+
+
+class Structure(HTMLParser):
+    """Which elements there are, and whether they nest."""
+
+    VOID = ("meta", "img", "br", "link", "input", "hr")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.seen = [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> list[dict]:
+        return [attrs for name, attrs in self.seen if name == tag]
+
+
+def page(folder, data=None) -> str:
+    path = build(folder, data=data)
+    assert path == folder / "report.html"
+    return path.read_text()
+
+
+def test_a_complete_page_shows_every_part(folder, data):
+    text = page(folder, data)
+    for part in (
+        "Attributable.", "What 40 instances did to a model", "300 moves of 8 instances",
+        "10 % were replaced on purpose", "before cleansing", "after cleansing", "Most harmful",
+        "digit-39.png", "planted", "advantage of influence", "precision at 4", "taken back",
+        "The complete recipe", "What influence means here", "Lower is better",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "makes this part" not in text
+    assert (
+        len(Structure(text).all("svg")) == 5
+    )  # the curve of the metric that chose is not shown
+
+
+def test_the_page_is_well_formed_and_described(folder, data):
+    seen = Structure(page(folder, data))
+    ids = [attrs["id"] for _, attrs in seen.seen if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert all("alt" in image for image in seen.all("img"))
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in seen.all("svg"))
+    assert {
+        "name": "viewport",
+        "content": "width=device-width, initial-scale=1",
+    } in seen.all("meta")
+    assert seen.all("html") == [{"lang": "en"}]
+
+
+def test_the_page_asks_the_network_for_nothing(folder, data):
+    text = page(folder, data)
+    assert not re.search(r"https?:|//[a-z]+\.", text)
+    seen = Structure(text)
+    assert all(image.get("src", "data:").startswith("data:") for image in seen.all("img"))
+    assert not seen.all("link")
+    assert "default-src 'none'" in text
+
+
+def test_ids_are_escaped(folder, data):
+    text = page(folder, data)
+    assert HOSTILE not in text
+    assert "&lt;b&gt;.png" in text
+
+
+def test_a_recipe_cannot_smuggle_markup(folder):
+    hostile = '[data]\nname = "</pre><script>alert(1)</script>"\n'
+    (folder / "run.toml").write_text(hostile)
+    assert "<script>alert" not in page(folder)
+
+
+def test_a_run_that_is_not_attributable_says_so_first(folder, influence):
+    content = as_json(agreement(influence, noise=100.0))
+    (folder / "verify.json").write_text(json.dumps(content))
+    text = page(folder)
+    assert text.index("<h2>Not attributable</h2>") < text.index('class="lead">The game')
+    assert "What would help" in text
+    assert "a lower learning rate" in text
+    assert "do not act on this ranking" in text
+    assert "doubtful" in text.partition("</style>")[2]
+
+
+def test_an_unverified_ranking_is_called_a_guess(folder):
+    (folder / "verify.json").unlink()
+    text = page(folder)
+    assert "treat it as a guess" in text
+    assert "<code>counterplay verify</code>" in text
+
+
+def test_an_empty_folder_names_the_commands(tmp_path):
+    text = page(tmp_path)
+    for verb in ("play", "trace", "verify", "cleanse"):
+        assert f"<code>counterplay {verb}</code> makes this part" in text
+    assert "Were the planted" not in text
+    Structure(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["run.toml", "log.jsonl", "influence_0.npz", "scores.csv", "verify.json", "cleansing.json",
+     "detection.json", "rounds.json", "reals.png", "cleansed/fakes.png"],
+)  # fmt: skip
+def test_any_file_may_be_missing(folder, data, name):
+    (folder / name).unlink()
+    Structure(page(folder, data))
+
+
+def test_one_seed_gives_no_test(folder, cleansing):
+    one = {**cleansing, "seeds": cleansing["seeds"][:1]}
+    (folder / "cleansing.json").write_text(json.dumps(one))
+    assert "One seed gives neither an interval nor a test" in page(folder)
+
+
+def test_without_pictures_the_page_says_why(folder):
+    assert "instances are shown by id only" in page(folder)
+
+
+def test_other_kinds_of_data_have_pictures_too(folder, data):
+    points = replace(data, tensors={"x": torch.randn(len(data), 2)}, kind="point")
+    assert page(folder, points).count("data:image/png") >= 40
+
+
+def test_a_hundred_large_colour_pictures_stay_below_two_mebibytes(folder, influence):
+    n = 400
+    random = torch.Generator().manual_seed(0)
+    coarse = torch.rand(n, 3, 16, 16, generator=random)
+    x = torch.nn.functional.interpolate(coarse, size=(128, 128), mode="bilinear") * 2 - 1
+    many = replace(
+        influence,
+        gradient=torch.linspace(1, -1, n, dtype=torch.float64),
+        weights=torch.ones(n, dtype=torch.float64),
+        ids=tuple(f"{i}.png" for i in range(n)),
+    )
+    many.save(folder / "influence_0.npz")
+    path = build(folder, data=Columns({"x": x}, many.ids, kind="image"))
+    assert path.read_text().count('class="tile"') == 100
+    assert path.stat().st_size < 2 * 1024**2
+
+
+def test_figures_are_written_beside_the_page(folder):
+    names = {path.relative_to(folder).as_posix() for path in save_figures(folder)}
+    assert {
+        "figures/training.svg",
+        "figures/verify_0.png",
+        f"figures/cleansing_{TEST}.svg",
+    } <= names
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(RunError, match="There is no run folder"):
+        build(tmp_path / "nowhere")

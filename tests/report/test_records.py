@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from counterplay.errors import RunError
+from counterplay.report import records
+
+
+def test_a_complete_folder_is_read_whole(folder, influence):
+    run = records.read(folder)
+    assert run.recipe["data"]["name"] == "digits"
+    assert len(run.log) == 300
+    assert [one.metric for one in run.influences] == [influence.metric]
+    assert run.scores[0]["id"] == influence.ids[0]
+    assert run.verified_on(influence.metric) == run.verified[0]
+    assert run.verified_on("another") is None
+
+
+def test_an_empty_folder_is_a_run_without_results(tmp_path):
+    run = records.read(tmp_path)
+    assert not any([run.recipe, run.log, run.influences, run.scores, run.verified])
+    assert not any([run.cleansing, run.detection, run.rounds])
+
+
+def test_influences_are_in_the_order_of_their_numbers(folder, influence):
+    for i in range(1, 11):
+        influence.save(folder / f"influence_{i}.npz")
+    assert len(records.read(folder).influences) == 11
+    (folder / "trace.json").write_text(json.dumps({"metrics": [influence.metric]}))
+    assert len(records.read(folder).influences) == 1
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(RunError, match="no run folder .*nowhere.*counterplay play"):
+        records.read(tmp_path / "nowhere")
+
+
+def test_a_torn_last_line_of_the_log_is_dropped(folder):
+    with (folder / "log.jsonl").open("a") as file:
+        file.write('{"step": 30')
+    assert len(records.read(folder).log) == 300
+
+
+def test_a_damaged_line_in_the_middle_of_the_log_is_named(folder):
+    (folder / "log.jsonl").write_text('{"step": 1}\n{"step"\n{"step": 3}\n')
+    with pytest.raises(RunError, match=r"Line 2 of .*log\.jsonl.* is not JSON"):
+        records.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        ("verify.json", "verify"),
+        ("cleansing.json", "cleanse"),
+        ("influence_0.npz", "trace"),
+    ],
+)
+def test_a_damaged_file_names_the_command_that_makes_it(folder, name, verb):
+    (folder / name).write_text("{")
+    with pytest.raises(RunError, match=f"{name}.* is damaged.*counterplay {verb} 0001"):
+        records.read(folder)

@@ -1,0 +1,96 @@
+"""What a trace gives back: signs, ranks, files."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import cases
+from counterplay._adjoint import ForwardMode, Unroll
+from counterplay._influence import Influence, trace
+from counterplay._play import play
+from counterplay.errors import TraceError
+
+
+def influence(gradient, *, higher_is_better=True, weights=None):
+    gradient = torch.tensor(gradient, dtype=torch.float64)
+    return Influence(
+        metric="some metric",
+        higher_is_better=higher_is_better,
+        value=1.5,
+        gradient=gradient,
+        weights=torch.ones(len(gradient), dtype=torch.float64)
+        if weights is None
+        else weights,
+        ids=tuple("abcdefgh"[: len(gradient)]),
+        adjoint="Unroll()",
+    )
+
+
+def test_removal_is_the_metric_without_minus_the_metric_with():
+    case = cases.mean()  # its metric converges to the mean of x, whose weights it follows
+    run = play(case.game, case.data, n_steps=300, batch_size=8)
+    found = trace(case.game, case.data, run, case.metric)
+    x = case.data["x"][:, 0]
+    without = torch.stack([(x.sum() - x[j]) / 8 - x.mean() for j in range(8)])
+    assert found.value == pytest.approx(x.mean().item())
+    # Removal also takes away an instance's curvature, whose share is x.mean() / 8.
+    torch.testing.assert_close(found.removal, without + x.mean() / 8)
+
+
+def test_removal_of_a_lowered_instance_is_in_proportion_to_its_weight():
+    weights = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
+    found = influence([2.0, 2.0, 2.0], weights=weights)
+    assert found.removal.tolist() == [-2.0, -1.0, 0.0]
+    assert found.of_group(torch.tensor([0, 1])) == -3.0
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_harmful_and_helpful_follow_the_direction_of_the_metric(higher_is_better):
+    found = influence([0.5, -2.0, 1.0, -0.1], higher_is_better=higher_is_better)
+    order = [1, 3, 0, 2]  # removal raises the metric most first
+    if not higher_is_better:
+        order.reverse()
+    assert found.harmful(4).tolist() == order
+    assert found.helpful(2).tolist() == order[::-1][:2]
+    assert found.harmful(0).tolist() == []
+    assert (found.harm[found.harmful(1)] > 0).all()
+
+
+def test_instances_that_were_not_traced_have_no_rank():
+    found = influence([0.5, torch.nan, 1.0])
+    assert found.harmful(2).tolist() == [0, 2]
+    with pytest.raises(TraceError, match="`k` must be between 0 and the 2 traced .* got 3"):
+        found.helpful(3)
+    with pytest.raises(TraceError, match="got -1"):
+        found.harmful(-1)
+
+
+def test_a_trace_says_what_it_is():
+    case = cases.rival()
+    run = play(case.game, case.data, n_steps=4, batch_size=4)
+    found = trace(case.game, case.data, run, case.metric, adjoint=Unroll(last=2))
+    assert found.metric == case.metric.name
+    assert found.value == case.metric.value(run.final)
+    assert found.ids == case.data.ids
+    assert found.adjoint == "Unroll(last=2, tape=1)"
+    assert found.gradient.dtype == torch.float64
+    both = trace(case.game, case.data, run, [case.metric, case.metric])
+    assert torch.equal(both[0].gradient, both[1].gradient)
+
+
+@pytest.mark.parametrize("gradient", [[0.1, -0.2], [float("nan"), 1e-300]])
+def test_an_influence_survives_its_file(tmp_path, gradient):
+    found = influence(gradient, higher_is_better=False)
+    found.save(tmp_path / "influence.npz")
+    again = Influence.load(tmp_path / "influence.npz")
+    assert replace(again, gradient=0, weights=0) == replace(found, gradient=0, weights=0)
+    assert torch.equal(again.gradient.nan_to_num(), found.gradient.nan_to_num())
+    assert torch.equal(again.weights, found.weights)
+
+
+def test_a_run_of_one_epoch_traces_each_instance_once():
+    case = cases.ridge()
+    run = play(case.game, case.data, n_steps=2, batch_size=4)
+    found = trace(case.game, case.data, run, case.metric, adjoint=ForwardMode((0, 7)))
+    assert found.gradient.isnan().tolist() == [False, *[True] * 6, False]
