@@ -78,10 +78,11 @@ def usage() -> str:
 
 
 def _run(words: list[str]) -> int:
-    warnings.showwarning = _show_warning
     try:
-        command = importlib.import_module("counterplay.cli._command")
-        command.call(words[0], words[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            command = importlib.import_module("counterplay.cli._command")
+            command.call(words[0], words[1:])
     except CounterplayError as error:
         text = " ".join(str(error).split())
         print(f"{type(error).__name__}: {text}", file=sys.stderr)

@@ -18,20 +18,22 @@ from counterplay.typing import Tensors
 
 
 PARTS = ("params", "buffers", "slots", "averages")
+_FACTS = "counterplay.state"  # what a file says about its state
 
 
 def fingerprint(state: State) -> str:
     """A hash of every bit of a state."""
-    digest = hashlib.blake2b(f"{state.step}{_groups(state)}".encode(), digest_size=12)
+    head = f"{state.step}{json.dumps(_groups(state))}"
+    digest = hashlib.blake2b(head.encode(), digest_size=12)
     for name, tensor in sorted(state.tensors().items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 
-def _groups(state: State) -> str:
+def _groups(state: State) -> dict[str, list[str]]:
     """Which player has which part; one without tensors shows nowhere else."""
-    return json.dumps({part: sorted(getattr(state, part)) for part in PARTS})
+    return {part: sorted(getattr(state, part)) for part in PARTS}
 
 
 def _bytes(tensor: Tensor) -> memoryview:
@@ -85,13 +87,15 @@ class FolderCheckpoints(MutableMapping[int, State]):
 
     def __setitem__(self, move: int, state: State) -> None:
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
-        metadata = {
-            "step": str(state.step),
+        facts = {
+            "step": state.step,
             "groups": _groups(state),
             "fingerprint": fingerprint(state),
             "run": self.run,
         }
-        write_atomically(self._path(move), save(tensors, metadata))
+        # One entry: safetensors writes several in any order, and equal states must give
+        # equal files.
+        write_atomically(self._path(move), save(tensors, {_FACTS: json.dumps(facts)}))
 
     def __getitem__(self, move: int) -> State:
         path = self._path(move)
@@ -99,10 +103,10 @@ class FolderCheckpoints(MutableMapping[int, State]):
             raise KeyError(move)
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
+                facts = json.loads(file.metadata()[_FACTS])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state = _assemble(int(metadata["step"]), json.loads(metadata["groups"]), tensors)
-            intact, run = fingerprint(state) == metadata["fingerprint"], metadata["run"]
+            state = _assemble(facts["step"], facts["groups"], tensors)
+            intact, run = fingerprint(state) == facts["fingerprint"], facts["run"]
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(_damaged(path)) from error
         if not intact:
@@ -123,8 +127,8 @@ class FolderCheckpoints(MutableMapping[int, State]):
         path = self._path(move)
         try:
             with safe_open(path, framework="pt") as file:
-                return file.metadata()["fingerprint"]
-        except (SafetensorError, KeyError, TypeError, OSError) as error:
+                return json.loads(file.metadata()[_FACTS])["fingerprint"]
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(_damaged(path)) from error
 
     def __delitem__(self, move: int) -> None:

@@ -111,7 +111,7 @@ class Recipe:
         return replace(self, play={**self.play, "seed": seed}).sharing(self)
 
     def sharing(self, other: "Recipe") -> Self:
-        """This recipe with the data and features of one that has the same, if it has them."""
+        """This recipe with the data and features of one that has the same, if loaded."""
         for name in ("_corrupted", "feature_map"):
             if name in other.__dict__:
                 self.__dict__[name] = other.__dict__[name]
@@ -219,8 +219,7 @@ class Recipe:
         for name in table["names"] if names is None else names:
             options = dict(table["options"].get(name, {}))
             if name == "mean_log_density":
-                module = inspect.getmodule(datasets.maker(self.data["name"]))
-                options["log_density"] = module.log_density
+                options["log_density"] = self._log_density()
             target = of_samples(
                 name,
                 game,
@@ -233,6 +232,21 @@ class Recipe:
             )
             found.append(replace(target, name=f"{part}_{target.name}"))
         return found
+
+    def _log_density(self) -> Callable[[Tensor], Tensor]:
+        """The true log density of the data.
+
+        Raises:
+            ConfigError: If it is not known.
+        """
+        module = inspect.getmodule(datasets.maker(self.data["name"]))
+        log_density = getattr(module, "log_density", None)
+        if log_density is None:
+            raise ConfigError(
+                f"The metric 'mean_log_density' needs data of a known density, which "
+                f"{self.data['name']!r} has not. Use 'average_log_likelihood'."
+            )
+        return log_density
 
     def record(self, game: Game, **options: Any) -> Trajectory:
         """Play the game as the recipe says; see `counterplay.play` for the options."""

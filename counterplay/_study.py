@@ -52,7 +52,8 @@ def cleanse_seeds(
         recipe: What is played.
         seeds: One run each.
         fractions: Shares of the training set to remove.
-        last_epochs: Trace and retrain only the last passes over the data; 0 is the whole run.
+        last_epochs: Trace and retrain only the last passes over the data; 0 is the whole
+            run.
         n_jobs: Seeds computed at once, in processes of their own.
         folder: Where each seed keeps its checkpoints, finished retrainings and result, in a
             folder named by the seed, so that an interrupted study goes on where it stopped.
@@ -67,9 +68,11 @@ def cleanse_seeds(
     sweep = _Sweep(tuple(fractions), last_epochs, executor, chunk, adjoint)
     _ = recipe.splits, recipe.feature_map  # once for all seeds
     pool = joblib.Parallel(n_jobs=min(n_jobs, len(seeds)), return_as="generator")
-    results = pool(
+    results: Any = pool(
         joblib.delayed(_cleanse_seed)(
-            recipe.with_seed(seed), sweep, None if folder is None else Path(folder) / str(seed)
+            recipe.with_seed(seed),
+            sweep,
+            None if folder is None else Path(folder) / str(seed),
         )
         for seed in seeds
     )
@@ -82,7 +85,11 @@ def cleanse_seeds(
 
 
 def baseline_scores(
-    recipe: Recipe, game: Game, trajectory: Trajectory, *, adjoint: AbstractAdjoint | None = None
+    recipe: Recipe,
+    game: Game,
+    trajectory: Trajectory,
+    *,
+    adjoint: AbstractAdjoint | None = None,
 ) -> Scores:
     """Harm by every other way to choose what to remove, `(n,)` each; see `baselines`.
 
@@ -196,6 +203,11 @@ def _cleanse_seed(recipe: Recipe, sweep: _Sweep, folder: Path | None) -> Cleansi
 
 
 def _finished(result: Path, key: str) -> Cleansing | None:
+    """A result from an earlier call that asked for the same.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
     if not result.exists():
         return None
     try:
@@ -203,8 +215,8 @@ def _finished(result: Path, key: str) -> Cleansing | None:
         return from_table(found["cleansing"]) if found["key"] == key else None
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{str(result)!r} is damaged: {error}. Delete it; the finished retrainings beside "
-            "it are kept and `--resume` uses them."
+            f"{str(result)!r} is damaged: {error}. Delete it; the finished retrainings "
+            "beside it are kept and `--resume` uses them."
         ) from error
 
 
@@ -266,7 +278,9 @@ def _untraced(recipe: Recipe, game: Game, trajectory: Trajectory) -> Scores:
         "random": baselines.random(len(train), seed=recipe.seed),
         "isolation forest": baselines.isolation_forest(train["x"], seed=recipe.seed),
         "density on features": baselines.density(features),
-        "discriminator's score": baselines.discriminator_score(game, train, final, player=player),
+        "discriminator's score": baselines.discriminator_score(
+            game, train, final, player=player
+        ),
         "gradient norm": baselines.gradient_norm(game, train, final, player=player),
     }
     if recipe.feature_map.name != "identity":

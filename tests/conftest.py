@@ -1,7 +1,7 @@
 """Shape checking: the mathematical modules check their annotations while the tests run."""
 
-from jaxtyping import install_import_hook
 import torch
+from jaxtyping import install_import_hook
 
 
 CHECKED = (

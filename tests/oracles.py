@@ -15,7 +15,7 @@ from counterplay.metrics.target import Target
 
 
 def unrolled(game: Game, data: Columns, plan: Plan, n_steps: int, metric: Target) -> Tensor:
-    """d metric / d weight by one graph over all moves of a run."""
+    """The derivative of a metric by every weight, by one graph over all moves of a run."""
     weights = plan.weights.clone().requires_grad_()
     state = game.initial()
     while state.step < n_steps:
@@ -39,7 +39,7 @@ def finite_difference(
     instance: int,
     h: float = 1e-4,
 ) -> float:
-    """d metric / d weight of one instance by retraining with two other weights."""
+    """The derivative of a metric by one weight, by retraining with two other weights."""
 
     def value(change: float) -> float:
         weights = run.plan.weights.clone()
@@ -52,7 +52,7 @@ def finite_difference(
 def ridge_effects(
     data: Columns, direction: Tensor, weights: Tensor, decay: float
 ) -> Tensor:
-    """d (direction . slopes) / d weight at the minimum of weighted ridge regression.
+    """The derivative of `direction . slopes` by every weight of a ridge regression.
 
     The minimum solves `A slopes = X' W y / n` with `A = X' W X / n + decay`; its derivative
     by weight j is `A^-1 x_j (y_j - x_j . slopes) / n`.
@@ -133,11 +133,10 @@ class HandmadeGan:
         self.memory = {p: {name: {} for name in self.params[p]} for p in "GD"}
         self.count = {"G": 0, "D": 0}
         self.vectors = _vectors(start) if spectral else {}
-        if batch_norm:
-            self.running = (
-                start.buffers["G"]["1.running_mean"],
-                start.buffers["G"]["1.running_var"],
-            )
+        self.last = 3 if batch_norm else 2  # the layer that makes the samples
+        buffers = start.buffers["G"]
+        self.running = (buffers.get("1.running_mean"), buffers.get("1.running_var"))
+        self._entering, self._leaving = self.vectors, self.running
         self.decay = 0.5 ** (1 / ema_halflife) if ema_halflife else 0.0
         self.average = self.params["G"]
 
@@ -218,11 +217,9 @@ class HandmadeGan:
                 0.9 * self.running[1] + 0.1 * var * n / (n - 1),
             )
             hidden = (hidden - mean) / (var + 1e-5) ** 0.5 * G["1.weight"] + G["1.bias"]
-        return torch.tanh(hidden) @ G[self._last].T + G[self._last_bias], running
-
-    _last = property(lambda self: "3.weight" if self.batch_norm else "2.weight")
-    _last_bias = property(lambda self: "3.bias" if self.batch_norm else "2.bias")
-    running = _leaving = _entering = None
+        return torch.tanh(hidden) @ G[f"{self.last}.weight"].T + G[
+            f"{self.last}.bias"
+        ], running
 
     def sample(self, z: Tensor) -> Tensor:
         """What the averaged generator makes of latents, in evaluation mode."""
@@ -231,7 +228,7 @@ class HandmadeGan:
         if self.batch_norm:
             mean, var = self.running
             hidden = (hidden - mean) / (var + 1e-5) ** 0.5 * G["1.weight"] + G["1.bias"]
-        return torch.tanh(hidden) @ G[self._last].T + G[self._last_bias]
+        return torch.tanh(hidden) @ G[f"{self.last}.weight"].T + G[f"{self.last}.bias"]
 
 
 def _score(D, x):

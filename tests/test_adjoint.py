@@ -1,19 +1,17 @@
 """The heart: what the adjoints say is the derivative of the run."""
 
+import cases
 import numpy as np
+import oracles
 import pytest
 import torch
-from torch import nn
 
-import cases
-import oracles
-from counterplay import _rng, optim
+from counterplay import optim
 from counterplay._adjoint import FirstOrder, ForwardMode, Implicit, Unroll
 from counterplay._influence import trace
 from counterplay._play import play
 from counterplay._retrain import counterfactual_effects
 from counterplay.errors import TraceError
-from counterplay.game import Columns, Game
 from counterplay.metrics.target import of_state
 
 
@@ -277,7 +275,7 @@ def test_first_order_is_refused_for_a_metric_of_the_generator():
 def test_a_trace_longer_than_the_run_is_refused(adjoint):
     case = cases.ridge()
     run = play(case.game, case.data, n_steps=8, batch_size=4)
-    with pytest.raises(TraceError, match="`last` must be between 1 and the 8 moves"):
+    with pytest.raises(TraceError, match=r"`last` must be between 1 and the 8 moves"):
         traced(case, run, adjoint)
 
 

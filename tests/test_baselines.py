@@ -1,12 +1,12 @@
 """Other scores, by brute force: the highest is removed first."""
 
+import cases
 import numpy as np
 import pytest
+import torch
 from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import IsolationForest
-import torch
 
-import cases
 from counterplay import _rng, baselines
 from counterplay._influence import trace
 from counterplay._play import play
@@ -119,5 +119,5 @@ def test_the_loss_on_held_out_data_is_the_games_own():
 
 def test_no_held_out_data_are_refused():
     case = cases.gan()
-    with pytest.raises(DataError, match="`batch_size` must be at least 1, got 0"):
+    with pytest.raises(DataError, match=r"`batch_size` must be at least 1, got 0"):
         baselines.discriminator_loss(case.game, cases.points(8).select([]))

@@ -3,10 +3,10 @@
 import errno
 from pathlib import Path
 
+import cases
 import pytest
 import torch
 
-import cases
 from counterplay import _checkpoint
 from counterplay._checkpoint import fingerprint, FolderCheckpoints, write_atomically
 from counterplay.errors import RunError
@@ -73,7 +73,7 @@ def test_any_damaged_byte_is_found(tmp_path):
         damaged = bytearray(content)
         damaged[position] ^= (1, 16, 128)[position % 3]
         path.write_bytes(damaged)
-        with pytest.raises(RunError, match="is damaged: .*Delete the file|belongs to run"):
+        with pytest.raises(RunError, match=r"is damaged: .*Delete the file|belongs to run"):
             kept[7]
 
 
@@ -84,7 +84,7 @@ def test_half_a_file_is_found(tmp_path, share):
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(RunError, match=r"is damaged"):
         kept[7]
 
 
@@ -93,14 +93,14 @@ def test_a_file_that_is_no_checkpoint_is_found(tmp_path):
     (tmp_path / "000000007.safetensors").write_bytes(
         _checkpoint.save({"params": torch.zeros(2)})
     )
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(RunError, match=r"is damaged"):
         kept[7]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     FolderCheckpoints(tmp_path, run="ours")[7] = some_state()
     with pytest.raises(
-        RunError, match="belongs to run 'ours', not to 'theirs': the data or"
+        RunError, match=r"belongs to run 'ours', not to 'theirs': the data or"
     ):
         FolderCheckpoints(tmp_path, run="theirs")[7]
 
@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_checkpoint.os, "fsync", full)
     with pytest.raises(
-        RunError, match="could not be written: No space left on device.*intact"
+        RunError, match=r"could not be written: No space left on device.*intact"
     ):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
@@ -124,8 +124,8 @@ def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        RunError, match="cannot be created: .*Choose a folder you can write"
+        RunError, match=r"cannot be created: .*Choose a folder you can write"
     ):
         FolderCheckpoints(tmp_path / "file")
-    with pytest.raises(RunError, match="could not be written"):
+    with pytest.raises(RunError, match=r"could not be written"):
         write_atomically(Path(tmp_path / "file" / "inside"), b"")

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+import cases
 import numpy as np
 import pytest
-from scipy import stats
 import torch
+from scipy import stats
 
-import cases
 from counterplay._adjoint import ForwardMode
 from counterplay._cleanse import (
     cleanse,
@@ -35,14 +35,14 @@ def distance_to(target, name, *, reads=(), higher_is_better=False):
     return replace(metric, reads=reads)
 
 
-def spoiled(n_steps=60):
+def spoiled(n_steps=60, batch_size=15):
     """Numbers around 0 and three, the last, that pull their mean upwards."""
     case = cases.mean()
     x = torch.cat(
         [case.data["x"], torch.full((4, 1), 0.1), torch.full((3, 1), 6.0)]
     ).double()
     data = Columns({"x": x}, tuple(f"row {i}" for i in range(15)))
-    run = play(case.game, data, n_steps=n_steps, batch_size=15 - n_steps % 2)
+    run = play(case.game, data, n_steps=n_steps, batch_size=batch_size)
     return case.game, data, run
 
 
@@ -104,20 +104,20 @@ def test_only_the_last_moves_may_be_retrained():
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1])
 def test_a_fraction_must_leave_something_and_remove_something(fraction):
     game, data, run = spoiled(n_steps=2)
-    with pytest.raises(DataError, match="`fractions` must lie between 0 and 1, got"):
+    with pytest.raises(DataError, match=r"`fractions` must lie between 0 and 1, got"):
         cleanse(game, data, run, distance_to(0.0, "v"), report=[], fractions=(fraction,))
 
 
 @pytest.mark.parametrize("score", [torch.zeros(14), torch.full((15,), torch.nan)])
 def test_scores_that_do_not_fit_are_refused(score):
     game, data, run = spoiled(n_steps=2)
-    with pytest.raises(DataError, match="scores of 'mine' must be 15 numbers without NaN"):
+    with pytest.raises(DataError, match=r"scores of 'mine' must be 15 numbers without NaN"):
         cleanse(game, data, run, distance_to(0.0, "v"), report=[], scores={"mine": score})
 
 
 def test_an_influence_on_a_few_instances_is_no_ranking():
     game, data, run = spoiled(n_steps=2)
-    with pytest.raises(DataError, match="scores of 'influence on v' must be 15 numbers"):
+    with pytest.raises(DataError, match=r"scores of 'influence on v' must be 15 numbers"):
         cleanse(
             game, data, run, distance_to(0.0, "v"), report=[], adjoint=ForwardMode((0, 1))
         )
@@ -161,9 +161,9 @@ def test_a_metric_on_training_data_is_refused_by_every_verb():
     run = play(case.game, case.data, n_steps=2, batch_size=4)
     options = {"higher_is_better": True, "n": 5, "reference": case.data}
     metric = of_samples(cases.wave, case.game, **options)
-    with pytest.raises(DataError, match="8 instances are in training and validation data"):
+    with pytest.raises(DataError, match=r"8 instances are in training and validation data"):
         cleanse(case.game, case.data, run, metric, report=[])
-    with pytest.raises(DataError, match="8 instances are in training and test data"):
+    with pytest.raises(DataError, match=r"8 instances are in training and test data"):
         cleanse_iteratively(case.game, case.data, run, case.metric, report=[metric])
 
 
@@ -202,14 +202,13 @@ def test_fractions_are_chosen_on_validation_data_and_judged_on_test_data():
 
 
 def test_many_small_removals_improve_and_stop():
-    game, data, run = spoiled()
+    game, data, run = spoiled(batch_size=5)
     valid, test = distance_to(0.0, "valid"), distance_to(0.05, "test")
-    game_run = play(game, data, n_steps=60, batch_size=5)
     seen = []
     best, rounds = cleanse_iteratively(
         game,
         data,
-        game_run,
+        run,
         valid,
         report=[test],
         step=0.2,
@@ -220,12 +219,12 @@ def test_many_small_removals_improve_and_stop():
     assert len(rounds) <= 8
     assert rounds[0].accepted
     assert set(rounds[0].removed.tolist()) == {12, 13, 14}
-    values = [valid.value(game_run.final)] + [r.valid for r in rounds if r.accepted]
+    values = [valid.value(run.final)] + [r.valid for r in rounds if r.accepted]
     assert values == sorted(values, reverse=True)
     assert len(set(values)) == len(values)
     assert valid.value(best.final) == values[-1]
     for r in rounds:
-        again = retrain(game, data, game_run, without=r.removed)
+        again = retrain(game, data, run, without=r.removed)
         assert valid.value(again.final) == r.valid
         assert test.value(again.final) == r.test["test"]
     steps = [r.step for r in rounds]

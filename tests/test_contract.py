@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+import cases
 import pytest
 import torch
 from torch import nn
 
-import cases
 from counterplay import games
 from counterplay._contract import visible_at_zero
 from counterplay._play import play
@@ -46,7 +46,7 @@ def test_the_check_changes_nothing():
     expected = torch.rand(2)
     torch.manual_seed(3)
     for _ in range(2):
-        with pytest.raises(GameError, match="the layer at '3'"):
+        with pytest.raises(GameError, match=r"the layer at '3'"):
             play(game, data, n_steps=1, batch_size=4)
     assert torch.equal(torch.rand(2), expected)
 
@@ -60,7 +60,7 @@ def test_batch_norm_in_a_reading_player_is_refused_and_named():
     generator, _ = cases.networks()
     discriminator = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
     with pytest.raises(
-        GameError, match="Player 'D' has a BatchNorm1d at '1'.*Use GroupNorm"
+        GameError, match=r"Player 'D' has a BatchNorm1d at '1'.*Use GroupNorm"
     ):
         games.load("gan")(generator, discriminator.double(), latent_dim=2)
 
@@ -71,7 +71,7 @@ def test_a_loss_that_forgets_its_weights_is_refused():
     loss = lambda params, batch, noise, weights: D(params, batch["x"]).square().mean()
     game = replace(case.game, losses={**case.game.losses, "D": loss})
     with pytest.raises(
-        GameError, match="through column 'x', so the influence.*by its weight"
+        GameError, match=r"through column 'x', so the influence.*by its weight"
     ):
         play(game, case.data, n_steps=1, batch_size=4)
 
@@ -81,14 +81,14 @@ def test_a_loss_that_reads_two_columns_is_refused_without_a_layer_name():
     loss = lambda params, batch, noise, weights: (
         params["D"]["weight"].sum() + batch["y"].mean()
     )
-    with pytest.raises(GameError, match="through column 'y'"):
+    with pytest.raises(GameError, match=r"through column 'y'"):
         play(replace(case.game, losses={"D": loss}), case.data, n_steps=1, batch_size=4)
 
 
 @pytest.mark.parametrize("schedule", [(("G",), ("D",)), (("G",), ("G", "D"))])
 def test_the_first_move_that_reads_is_checked(schedule):
     game = replace(mixing(), schedule=schedule)
-    with pytest.raises(GameError, match="the layer at '3'"):
+    with pytest.raises(GameError, match=r"the layer at '3'"):
         play(game, cases.points(), n_steps=1, batch_size=4)
 
 

@@ -2,9 +2,9 @@
 
 import ast
 import importlib
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -111,7 +111,7 @@ def test_the_package_offers_few_names_and_all_of_them_exist():
     assert len(names) - len(modules) <= 25
     for name in names:
         assert getattr(counterplay, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'"):
         _ = counterplay.nothing
 
 

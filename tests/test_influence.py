@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+import cases
 import pytest
 import torch
 
-import cases
 from counterplay._adjoint import ForwardMode, Unroll
 from counterplay._influence import Influence, trace
 from counterplay._play import play
@@ -60,9 +60,11 @@ def test_harmful_and_helpful_follow_the_direction_of_the_metric(higher_is_better
 def test_instances_that_were_not_traced_have_no_rank():
     found = influence([0.5, torch.nan, 1.0])
     assert found.harmful(2).tolist() == [0, 2]
-    with pytest.raises(TraceError, match="`k` must be between 0 and the 2 traced .* got 3"):
+    with pytest.raises(
+        TraceError, match=r"`k` must be between 0 and the 2 traced .* got 3"
+    ):
         found.helpful(3)
-    with pytest.raises(TraceError, match="got -1"):
+    with pytest.raises(TraceError, match=r"got -1"):
         found.harmful(-1)
 
 

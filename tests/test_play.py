@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+import cases
 import pytest
 import torch
 
-import cases
 from counterplay._checkpoint import FolderCheckpoints
 from counterplay._influence import trace
 from counterplay._play import play
@@ -122,7 +122,7 @@ def test_a_damaged_or_foreign_checkpoint_stops_the_run(tmp_path):
     case = cases.gan()
     options = {"n_steps": 4, "batch_size": 4, "every": 2}
     play(case.game, case.data, checkpoints=FolderCheckpoints(tmp_path, run="a"), **options)
-    with pytest.raises(RunError, match="belongs to run 'a', not to 'b'"):
+    with pytest.raises(RunError, match=r"belongs to run 'a', not to 'b'"):
         play(
             case.game,
             case.data,
@@ -133,7 +133,7 @@ def test_a_damaged_or_foreign_checkpoint_stops_the_run(tmp_path):
     last.write_bytes(last.read_bytes()[:-3])
     kept = FolderCheckpoints(tmp_path, run="a")
     with pytest.raises(
-        RunError, match="is damaged.*continues from the checkpoint before it"
+        RunError, match=r"is damaged.*continues from the checkpoint before it"
     ):
         play(case.game, case.data, checkpoints=kept, **options)
     last.unlink()
@@ -188,12 +188,12 @@ def test_a_gradient_that_is_not_finite_never_reaches_a_checkpoint():
 def test_numbers_that_make_no_sense_are_refused(options):
     case = cases.gan()
     with pytest.raises(
-        GameError, match="`n_steps` must be at least 1 and `since` between 0"
+        GameError, match=r"`n_steps` must be at least 1 and `since` between 0"
     ):
         play(case.game, case.data, **{"n_steps": 8, "batch_size": 4, **options})
 
 
 def test_fewer_instances_than_a_batch_are_refused():
     case = cases.gan()
-    with pytest.raises(DataError, match="has 8 instances, fewer than one batch of 64"):
+    with pytest.raises(DataError, match=r"has 8 instances, fewer than one batch of 64"):
         play(case.game, case.data, n_steps=8, batch_size=64)

@@ -2,10 +2,10 @@
 
 import errno
 
+import cases
 import pytest
 import torch
 
-import cases
 from counterplay import _retrain, metrics
 from counterplay._checkpoint import FolderCheckpoints
 from counterplay._play import play
@@ -81,7 +81,7 @@ def test_a_run_that_was_not_recorded_from_the_start_cannot_be_retrained_from_the
 
 @pytest.mark.parametrize("instances", [[8], [-1], [0, 100]])
 def test_instances_that_do_not_exist_are_refused(instances):
-    with pytest.raises(DataError, match="Instances run from 0 to 7, got"):
+    with pytest.raises(DataError, match=r"Instances run from 0 to 7, got"):
         removed(torch.ones(8), instances)
 
 
@@ -133,7 +133,7 @@ def test_processes_equal_single_runs():
 
 def test_a_game_that_cannot_be_sent_to_processes_says_so():
     case, run = recorded(spectral=True)
-    with pytest.raises(GameError, match="such as a network with spectral norm.*'vmap'"):
+    with pytest.raises(GameError, match=r"such as a network with spectral norm.*'vmap'"):
         counterfactual_effects(
             case.game, case.data, run, [case.metric], run.plan.weights[None],
             executor="processes",
@@ -216,7 +216,7 @@ def test_a_full_disk_says_what_is_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_retrain.os, "fsync", full)
     with pytest.raises(
-        RunError, match="No space left on device. Finished retrainings before"
+        RunError, match=r"No space left on device. Finished retrainings before"
     ):
         bank["b"] = [2.0]
     assert Bank(tmp_path / "bank.jsonl")["a"] == [1.0]

@@ -48,12 +48,12 @@ def test_the_overlap_of_extremes_is_counted_by_hand():
 
 
 def test_an_interval_covers_the_true_correlation_about_as_often_as_it_says(monkeypatch):
-    monkeypatch.setattr(_statistics, "N_RESAMPLES", 100)
+    monkeypatch.setattr(_statistics, "N_RESAMPLES", 80)
     covered = 0
-    for seed in range(60):
+    for seed in range(40):
         found = estimate(pearson, *pairs(60, seed=seed), seed=seed)
         covered += found.low <= 1 / np.sqrt(2) <= found.high
-    assert covered >= 50
+    assert covered >= 33
 
 
 def test_a_p_value_is_small_for_a_relation_and_uniform_without(monkeypatch):
@@ -63,7 +63,7 @@ def test_a_p_value_is_small_for_a_relation_and_uniform_without(monkeypatch):
     assert estimate(kendall, x, y).p_value == 1 / 100
     assert estimate(spearman, x, -y).p_value > 0.99  # one-sided
     random = np.random.default_rng(0)
-    found = [estimate(pearson, random.normal(size=20), y[:20]).p_value for _ in range(80)]
+    found = [estimate(pearson, random.normal(size=20), y[:20]).p_value for _ in range(40)]
     assert stats.kstest(found, "uniform").pvalue > 0.01
 
 

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+import cases
 import numpy as np
 import pytest
 import torch
 
-import cases
 from counterplay._step import by_transform, detached, step
 from counterplay._trajectory import draw, make_plan, weights_of
 from counterplay.game import State

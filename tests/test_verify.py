@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+import cases
 import numpy as np
 import pytest
-from scipy import stats
 import torch
+from scipy import stats
 
-import cases
 from counterplay import _statistics
 from counterplay._adjoint import FirstOrder, Unroll
 from counterplay._influence import trace
@@ -144,7 +144,7 @@ def test_the_text_holds_every_number():
 def test_the_influence_on_another_metric_is_refused():
     case, run = linear_regression(n_steps=2)
     other = replace(influence_of(case, run), metric="other")
-    with pytest.raises(TraceError, match="influence is on 'other', but 'slope' is to be"):
+    with pytest.raises(TraceError, match=r"influence is on 'other', but 'slope' is to be"):
         verify(case.game, case.data, run, case.metric, other)
 
 

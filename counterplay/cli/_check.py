@@ -1,18 +1,16 @@
 """Comparing scores with retraining, and keeping what was retrained."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from counterplay._influence import Influence
 from counterplay._retrain import Executor
-from counterplay._verify import Agreement, Verdict, verify
+from counterplay._verify import Agreement, verify
 from counterplay.cli import _show
 from counterplay.cli._folder import RunFolder
 from counterplay.game import Game
 from counterplay.metrics.target import Target
-
-
-Finding = dict[str, Any]  # an entry of verify.json
 
 
 def check(
@@ -28,7 +26,7 @@ def check(
     fractions: Sequence[float] = (),
     executor: Executor,
     chunk: int,
-) -> list[Finding]:
+) -> list[Agreement]:
     """Retrain, compare with each metric's influences, and write what was found."""
     trajectory, bank = folder.trajectory(), folder.bank
     instances = min(instances, len(folder.data))
@@ -54,30 +52,29 @@ def check(
                     on_runs=lambda done, before=i * n_runs: advance(before + done),
                 )
             )
-    findings = [_as_json(one) for one in agreements]
-    folder.write_json("verify.json", findings)
-    folder.write_table("verify.csv", [row for one in findings for row in one["rows"]])
-    return findings
+    folder.write_json("verify.json", [_as_json(one) for one in agreements])
+    folder.write_table("verify.csv", [row for one in agreements for row in one.rows()])
+    return agreements
 
 
-def _as_json(agreement: Agreement) -> Finding:
+def _as_json(agreement: Agreement) -> dict[str, Any]:
     return {
         "metric": agreement.metric,
         "instances": agreement.instances,
-        "comparisons": [vars(comparison) for comparison in agreement.comparisons],
+        "comparisons": [asdict(comparison) for comparison in agreement.comparisons],
         "rows": agreement.rows(),
-        "verdict": {name: vars(verdict) for name, verdict in agreement.verdict.items()},
+        "verdict": {name: asdict(one) for name, one in agreement.verdict.items()},
     }
 
 
-def show(findings: Sequence[Finding]) -> None:
+def show(agreements: Sequence[Agreement]) -> None:
     """Print how well retraining was predicted, verdicts first."""
-    for one in findings:
-        for adjoint, verdict in one["verdict"].items():
-            _show.say(f"{one['metric']}, {adjoint}: {Verdict(**verdict)}")
-    for one in findings:
+    for one in agreements:
+        for adjoint, verdict in one.verdict.items():
+            _show.say(f"{one.metric}, {adjoint}: {verdict}")
+    for one in agreements:
         _show.table(
-            f"Predicted and true changes of {one['metric']}",
+            f"Predicted and true changes of {one.metric}",
             [
                 {
                     "adjoint": row["adjoint"],
@@ -89,6 +86,6 @@ def show(findings: Sequence[Finding]) -> None:
                     "95 %": f"{row['low']:.3f} to {row['high']:.3f}",
                     "p": row["p_value"],
                 }
-                for row in one["rows"]
+                for row in one.rows()
             ],
         )

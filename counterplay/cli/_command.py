@@ -1,16 +1,20 @@
 """From a verb and its options to a function call."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tyro
 
 
+def function_of(verb: str) -> Callable[..., None]:
+    """The function of a verb: it has the verb's name, in a file of that name."""
+    return getattr(importlib.import_module(f"counterplay.cli.{verb}"), verb)
+
+
 def call(verb: str, options: Sequence[str]) -> None:
-    """Call the function of a verb with options as its signature and docstring describe them."""
-    function = getattr(importlib.import_module(f"counterplay.cli.{verb}"), verb)
+    """Call the function of a verb with the options that its signature describes."""
     tyro.cli(
-        function,
+        function_of(verb),
         args=options,
         prog=f"counterplay {verb}",
         config=(tyro.conf.FlagCreatePairsOff,),

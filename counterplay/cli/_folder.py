@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, UTC
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import pyarrow as pa
 import tomli_w
@@ -53,6 +53,7 @@ class RunFolder:
         recipe: Recipe,
         out: Path | None = None,
         *,
+        threads: int = 1,
         removed: Sequence[str] = (),
         **facts: Any,
     ) -> Self:
@@ -61,6 +62,7 @@ class RunFolder:
         Args:
             recipe: What is played.
             out: Where; the next number in `runs` if left out.
+            threads: Of the computation, now and whenever the folder is opened.
             removed: Ids of instances whose weight is 0.
             facts: Further entries of the table `[run]`.
 
@@ -70,13 +72,14 @@ class RunFolder:
         Raises:
             RunError: If there is something at `out` already, or it cannot be written.
         """
+        torch.set_num_threads(threads)
         facts = {
             "format": FORMAT,
             "version": __version__,
             "commit": _commit(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": "cpu",
-            "threads": torch.get_num_threads(),
+            "threads": threads,
             "data": recipe.splits.train.fingerprint,
             **facts,
         }
@@ -97,8 +100,8 @@ class RunFolder:
         """
         if not (path / "run.toml").is_file():
             raise RunError(
-                f"There is no run in {str(path)!r}: it has no run.toml. `counterplay play` makes "
-                f"run folders, in {str(RUNS)!r} unless told otherwise."
+                f"There is no run in {str(path)!r}: it has no run.toml. `counterplay play` "
+                f"makes run folders, in {str(RUNS)!r} unless told otherwise."
             )
         tables = read_toml(path / "run.toml")
         facts = tables.get("run", {})
@@ -106,51 +109,49 @@ class RunFolder:
             raise RunError(
                 f"The run {str(path)!r} was written by Counterplay "
                 f"{facts.get('version', 'of an unknown version')} in format "
-                f"{facts.get('format')!r}; this is {__version__}, which reads format {FORMAT}. "
-                "Use that version, or play the run again with `--from` its run.toml."
+                f"{facts.get('format')!r}; this is {__version__}, which reads format "
+                f"{FORMAT}. Use that version, or play the run again with `--from {path}`."
             )
         recipe = Recipe.load(path / "run.toml")
         found = recipe.splits.train.fingerprint
         if found != facts["data"]:
             raise RunError(
                 f"The data of {str(path)!r} has changed: the training set "
-                f"{recipe.data['name']!r} has fingerprint {found}, but the run was played on "
-                f"{facts['data']}. Bring the original data back, or play a new run."
+                f"{recipe.data['name']!r} has fingerprint {found}, but the run was played "
+                f"on {facts['data']}. Bring the original data back, or play a new run."
             )
         torch.set_num_threads(facts["threads"])  # another number gives other last bits
         return cls(path, recipe, facts)
 
     @contextmanager
     def locked(self) -> Iterator[Self]:
-        """Keep other processes from writing here; an interrupt is told where it happened.
+        """Keep other processes from writing here.
+
+        Yields:
+            The folder.
 
         Raises:
             RunError: If another process writes here.
-            KeyboardInterrupt: After Ctrl-C, with the folder.
         """
-        with (self.path / "lock").open("a+") as lock:
+        path = self.path / "lock"
+        with interruptible(self.path), path.open("a+") as lock:
             try:
                 # The system lets go of it when the process ends, however it ends.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 lock.seek(0)
                 raise RunError(
-                    f"Process {lock.read() or 'unknown'} is writing {str(self.path)!r}. Wait for "
-                    "it or stop it, or use another folder."
+                    f"Process {lock.read() or 'unknown'} is writing {str(self.path)!r}. "
+                    "Wait for it or stop it, or use another folder."
                 ) from error
-            yield from self._holding(lock)
-
-    def _holding(self, lock: TextIO) -> Iterator[Self]:
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        _sweep(self.path)
-        try:
-            yield self
-        except KeyboardInterrupt as interrupt:
-            raise KeyboardInterrupt(self.path) from interrupt
-        finally:
-            (self.path / "lock").unlink(missing_ok=True)
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            _sweep(self.path)
+            try:
+                yield self
+            finally:
+                path.unlink(missing_ok=True)
 
     @property
     def data(self) -> Columns:
@@ -202,8 +203,8 @@ class RunFolder:
         if self.n_steps not in checkpoints:
             reached = max(checkpoints, default=0)
             raise RunError(
-                f"The run {str(self.path)!r} ends at move {reached} of {self.n_steps}. Finish it "
-                f"with `counterplay play --resume --out {self.path}`."
+                f"The run {str(self.path)!r} ends at move {reached} of {self.n_steps}. "
+                f"Finish it with `counterplay play --resume --out {self.path}`."
             )
         prints = {move: checkpoints.fingerprint_of(move) for move in checkpoints}
         return Trajectory(self.plan, self.n_steps, checkpoints, prints)
@@ -233,6 +234,22 @@ class RunFolder:
         self.write("run.toml", tomli_w.dumps({**self.recipe.tables(), "run": self.facts}))
 
 
+@contextmanager
+def interruptible(path: Path) -> Iterator[None]:
+    """Give an interrupt the folder in which it happened.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, with the folder.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(path) from interrupt
+
+
 def write_table(path: Path, rows: Rows) -> None:
     """Write rows as CSV or Parquet, by the name of the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
@@ -246,15 +263,19 @@ def write_table(path: Path, rows: Rows) -> None:
 
 
 def _place(files: Mapping[str, str], out: Path | None, name: str) -> Path:
-    """Move a folder with its first files into place: it is there whole or not at all."""
+    """Move a folder with its first files into place: it is there whole or not at all.
+
+    Raises:
+        RunError: If it cannot be written, or something is there.
+    """
     parent = RUNS if out is None else out.parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     except OSError as error:
         raise RunError(
-            f"The folder {str(parent)!r} cannot be written: {error.strerror or error}. Choose "
-            "another place with `--out`."
+            f"The folder {str(parent)!r} cannot be written: {error.strerror or error}. "
+            "Choose another place with `--out`."
         ) from error
     draft.chmod(0o755)
     for file, text in files.items():
@@ -265,8 +286,8 @@ def _place(files: Mapping[str, str], out: Path | None, name: str) -> Path:
         except OSError as error:
             shutil.rmtree(draft)
             raise RunError(
-                f"There is something in {str(out)!r} already. Continue it with `--resume`, or "
-                "choose another `--out`."
+                f"There is something in {str(out)!r} already. Continue it with `--resume`, "
+                "or choose another `--out`."
             ) from error
         return out
     while True:

@@ -14,7 +14,7 @@ class Log:
 
     A row is appended after everything that belongs to its move has been written. So a
     checkpoint whose row is missing was interrupted, and a run that resumes goes back to the
-    newest checkpoint with a row; what was logged after it is dropped and will be logged again.
+    newest checkpoint with a row; what was logged after it is dropped and logged again.
     """
 
     def __init__(self, path: Path):
@@ -43,8 +43,8 @@ class Log:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise RunError(
-                f"{str(self.path)!r} could not be written: {error.strerror or error}. Everything "
-                "written before is intact; free some space, then use `--resume`."
+                f"{str(self.path)!r} could not be written: {error.strerror or error}. "
+                "Everything written before is intact; free some space, then use `--resume`."
             ) from error
         self.rows.append(row)
 

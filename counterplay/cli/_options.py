@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg, Positional
 
 from counterplay._adjoint import AbstractAdjoint, FirstOrder, Implicit, Unroll
-from counterplay._recipe import read_toml, Recipe
+from counterplay._recipe import Recipe
 from counterplay.errors import ConfigError, RunError
 
 
@@ -52,11 +52,6 @@ def recipe_of(
     return Recipe.from_tables(tables)
 
 
-def read_recipe(path: Path) -> Tables:
-    """The tables of a recipe file, or of a folder's `run.toml`."""
-    return read_toml(path / "run.toml" if path.is_dir() else path)
-
-
 def require_same(wanted: Recipe, played: Recipe, path: Path) -> None:
     """Refuse to continue a run as another one.
 
@@ -69,9 +64,9 @@ def require_same(wanted: Recipe, played: Recipe, path: Path) -> None:
         for key in {**before, **after}:
             if before.get(key) != after.get(key):
                 raise RunError(
-                    f"The run {str(path)!r} was begun with {table}.{key} = {before.get(key)!r}, "
-                    f"and cannot be continued with {after.get(key)!r}. Leave the option out, or "
-                    "play a new run without `--resume`."
+                    f"The run {str(path)!r} was begun with {table}.{key} = "
+                    f"{before.get(key)!r} and cannot go on with {after.get(key)!r}. Leave "
+                    "the option out, or play a new run without `--resume`."
                 )
 
 

@@ -21,7 +21,7 @@ def write_reals(folder: RunFolder) -> None:
 
 
 def write_fakes(folder: RunFolder, game: Game, state: State, name: str) -> None:
-    """Write what a state generates, from the same latents every time: images or plane points."""
+    """Write the images or plane points of a state, from the same latents every time."""
     kind, x = folder.data.kind, folder.data["x"]
     image, plane = kind == "image", kind == "point" and x.shape[1:] == (2,)
     if game.sample is None or not (image or plane):

@@ -109,7 +109,7 @@ def _board(folder: RunFolder, reached: int) -> Any:
     except ImportError as error:
         raise MissingExtraError(
             "`--tensorboard` needs the package tensorboard. Install it with "
-            '`pip install "counterplay[tensorboard]"`, or leave the option out; log.csv holds '
-            "the same numbers."
+            '`pip install "counterplay[tensorboard]"`, or leave the option out; log.csv '
+            "holds the same numbers."
         ) from error
     return SummaryWriter(str(folder.path / "tensorboard"), purge_step=reached + 1)

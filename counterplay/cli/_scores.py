@@ -6,8 +6,8 @@ from typing import Any
 import torch
 
 from counterplay._influence import Influence
+from counterplay._verify import Agreement
 from counterplay.cli import _show
-from counterplay.cli._check import Finding
 from counterplay.cli._folder import RunFolder
 from counterplay.errors import TraceError
 
@@ -16,7 +16,10 @@ Row = dict[str, Any]
 
 
 def save_influences(folder: RunFolder, influences: Sequence[Influence], since: int) -> None:
-    """Write one file per metric, and at last what they are."""
+    """Write one file per metric; `trace.json` is there if all of them are."""
+    (folder.path / "trace.json").unlink(missing_ok=True)
+    for path in folder.path.glob("influence_*.npz"):
+        path.unlink()
     for i, influence in enumerate(influences):
         influence.save(folder.path / f"influence_{i}.npz")
     metrics = [influence.metric for influence in influences]
@@ -51,21 +54,21 @@ def traced(
 
 
 def save_scores(
-    folder: RunFolder, influences: Sequence[Influence], findings: Sequence[Finding]
+    folder: RunFolder, influences: Sequence[Influence], agreements: Sequence[Agreement]
 ) -> list[Row]:
     """Write `scores.csv` and `scores.parquet`: every instance, what it does, and its rank.
 
     Args:
         folder: The folder.
         influences: One per metric.
-        findings: One per metric; they say whether the scores may be believed.
+        agreements: One per metric; they say whether the scores may be believed.
 
     Returns:
         The rows, in the order of the training set.
     """
     data, planted = folder.data, folder.recipe.planted
-    verdicts = {one["metric"]: one["verdict"] for one in findings}
-    believed = all(verdicts[one.metric][one.adjoint]["attributable"] for one in influences)
+    verdicts = {one.metric: one.verdict for one in agreements}
+    believed = all(verdicts[one.metric][one.adjoint].attributable for one in influences)
     columns: dict[str, Sequence[object]] = {"id": data.ids}
     if "y" in data.tensors:
         labels = data["y"].tolist()
@@ -75,8 +78,8 @@ def save_scores(
     if planted is not None:
         columns["planted"] = planted.tolist()
     for one in influences:
-        columns[f"removal_{one.metric}"] = one.removal.tolist()
-        columns[f"harm_{one.metric}"] = one.harm.tolist()
+        columns[f"removal_{one.metric}"] = (one.removal + 0.0).tolist()  # no -0
+        columns[f"harm_{one.metric}"] = (one.harm + 0.0).tolist()
         columns[f"rank_{one.metric}"] = _ranks(one)
     columns["attributable"] = [believed] * len(data)
     rows = [

@@ -146,7 +146,9 @@ def _picture(
     game, trajectory = folder.recipe.make_game(), folder.trajectory()
     since = trajectory.epochs_back(game, last_epochs) if last_epochs else 0
     with _show.stage(f"Retraining without {len(rows)} instances"):
-        cleansed = _retrain.retrain(game, folder.data, trajectory, without=rows, since=since)
+        cleansed = _retrain.retrain(
+            game, folder.data, trajectory, without=rows, since=since
+        )
     write_fakes(folder, game, trajectory.final, "cleansed/before.png")
     write_fakes(folder, game, cleansed.final, "cleansed/fakes.png")
 
@@ -182,6 +184,9 @@ def _rounds(folder: RunFolder, step: float, n_rounds: int) -> None:
     ]
     folder.write_json(
         "rounds.json",
-        [{**asdict(one), "removed": [data.ids[int(i)] for i in one.removed]} for one in rounds],
+        [
+            {**asdict(one), "removed": [data.ids[int(i)] for i in one.removed]}
+            for one in rounds
+        ],
     )
     _show.table("Cleansing in rounds", rows)

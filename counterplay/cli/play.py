@@ -1,12 +1,11 @@
 """`counterplay play`."""
 
 from functools import partial
-from pathlib import Path
 
 from counterplay.cli import _options, _show
+from counterplay.cli._begin import begin
 from counterplay.cli._folder import RunFolder
 from counterplay.cli._record import record
-from counterplay.errors import ConfigError
 
 
 BARE: _options.Tables = {
@@ -28,12 +27,13 @@ def play(
     seed: _options.Number = None,
     skip_broken: bool = False,
     out: _options.Out = None,
+    threads: int = 1,
     n_rows: int = 200,
     n_scores: int = 10,
     tensorboard: bool = False,
     resume: bool = False,
     dry_run: bool = False,
-) -> Path | None:
+) -> None:
     """Play a game and record the run in a new folder.
 
     The recipe of a run has the tables data, corrupt, nets, game, play, features and metric.
@@ -52,17 +52,13 @@ def play(
         seed: Determines first parameters, order and noise; short for `play.seed`.
         skip_broken: Leave out images that cannot be read; short for `data.skip_broken`.
         out: Folder to write; the next number in `runs` if not given.
+        threads: Threads to compute in; part of the run, as another number gives other last
+            digits. One is fastest for small networks.
         n_rows: Rows of the log.
         n_scores: How often the metrics are measured and samples drawn; 0 for never.
         tensorboard: Write the log for TensorBoard too.
         resume: Continue the interrupted run in the folder of `--out`.
         dry_run: Print the complete recipe and stop.
-
-    Returns:
-        The folder, unless nothing was played.
-
-    Raises:
-        ConfigError: If it is not said what to resume.
     """
     named = {
         "data.name": data,
@@ -73,28 +69,26 @@ def play(
         "play.batch_size": batch_size,
         "play.seed": seed,
     }
-    base = BARE if file is None else _options.read_recipe(file)
-    if resume:
-        folder = resumed(out, base if file else None, overrides, named)
-        return None if dry_run else play_folder(folder, tensorboard=tensorboard)
-    recipe = _options.recipe_of(base, overrides, named=named)
-    if dry_run:
-        print(recipe.toml(), end="")
-        return None
-    folder = RunFolder.create(recipe, out, n_rows=n_rows, n_scores=n_scores)
-    return play_folder(folder, tensorboard=tensorboard)
+    folder = begin(
+        BARE,
+        file,
+        overrides,
+        named,
+        out=out,
+        resume=resume,
+        dry_run=dry_run,
+        threads=threads,
+        n_rows=n_rows,
+        n_scores=n_scores,
+    )
+    if folder is not None:
+        play_folder(folder, tensorboard=tensorboard)
 
 
-def play_folder(folder: RunFolder, *, tensorboard: bool = False) -> Path:
+def play_folder(folder: RunFolder, *, tensorboard: bool = False) -> None:
     """Play the run of a folder, or the rest of it."""
     with folder.locked():
         game = folder.recipe.make_game()
-        record(
-            folder,
-            game,
-            partial(folder.recipe.record, game),
-            game.initial,
-            tensorboard=tensorboard,
-        )
+        play = partial(folder.recipe.record, game)
+        record(folder, game, play, game.initial, tensorboard=tensorboard)
     _show.say(f"The run is in {folder.path}")
-    return folder.path

@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from counterplay import _retrain, _rng
 from counterplay.cli import _options, _scores, _show
 from counterplay.cli._folder import RunFolder
@@ -20,7 +18,7 @@ def retrain(
     out: _options.Out = None,
     tensorboard: bool = False,
     resume: bool = False,
-) -> Path:
+) -> None:
     """Play a run again without some instances, in a new folder.
 
     Same first parameters, same batches, same noise; only the weights of the removed
@@ -35,11 +33,8 @@ def retrain(
         tensorboard: Write the log for TensorBoard too.
         resume: Continue the interrupted run in the folder of `--out`.
 
-    Returns:
-        The new folder.
-
     Raises:
-        ConfigError: If it is not said what to resume.
+        ConfigError: If the folder to resume has another parent.
     """
     parent = RunFolder.open(run)
     if resume:
@@ -50,15 +45,17 @@ def retrain(
         folder = RunFolder.open(out)
         if folder.facts.get("parent") != str(run):
             raise ConfigError(
-                f"The parent of {str(out)!r} is {folder.facts.get('parent')!r}, not {str(run)!r}."
+                f"The parent of {str(out)!r} is {folder.facts.get('parent')!r}, not "
+                f"{str(run)!r}. Use another `--out`."
             )
     else:
         chosen = _chosen(parent, without, metric)
-        removed = [parent.data.ids[i] for i in chosen]
+        removed = dict.fromkeys([*parent.removed, *(parent.data.ids[i] for i in chosen)])
         folder = RunFolder.create(
             parent.recipe,
             out,
-            removed=removed,
+            threads=parent.facts["threads"],
+            removed=tuple(removed),
             parent=str(run),
             without=without,
             n_rows=parent.facts["n_rows"],
@@ -77,11 +74,14 @@ def retrain(
             tensorboard=tensorboard,
         )
     _show.say(f"The run without {len(folder.removed)} instances is in {folder.path}")
-    return folder.path
 
 
 def _chosen(parent: RunFolder, without: str, metric: str | None) -> list[int]:
-    """The rows of the instances to leave out."""
+    """The rows of the instances to leave out.
+
+    Raises:
+        ConfigError: If it is not clear which.
+    """
     kind, _, count = without.partition(":")
     present = (parent.plan.weights > 0).nonzero().flatten()
     if kind == "random" and count.isdigit():
@@ -99,13 +99,15 @@ def _chosen(parent: RunFolder, without: str, metric: str | None) -> list[int]:
     path = Path(without)
     if not path.is_file():
         raise ConfigError(
-            f"`--without` takes harmful:K, helpful:K, random:K or a file of ids, got {without!r}."
+            "`--without` takes harmful:K, helpful:K, random:K or a file with one id per "
+            f"line, got {without!r}."
         )
     rows = {name: row for row, name in enumerate(parent.data.ids)}
     wanted = path.read_text().split("\n")
     unknown = [name for name in wanted if name and name not in rows]
     if unknown:
         raise ConfigError(
-            f"{without!r} names {unknown[0]!r}, which is no instance of the run."
+            f"{without!r} names {unknown[0]!r}, which is no instance of "
+            f"{str(parent.path)!r}. The ids are those of its scores.csv."
         )
-    return torch.tensor([rows[name] for name in wanted if name]).tolist()
+    return [rows[name] for name in wanted if name]

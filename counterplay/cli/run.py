@@ -4,13 +4,14 @@ from importlib import resources
 from pathlib import Path
 
 from counterplay import _study
+from counterplay._recipe import read_toml
 from counterplay.cli import _options
-from counterplay.cli._folder import RunFolder
+from counterplay.cli._begin import begin
+from counterplay.cli._folder import interruptible
 from counterplay.cli.cleanse import cleanse
 from counterplay.cli.play import play_folder
 from counterplay.cli.report import report
 from counterplay.cli.trace import trace
-from counterplay.errors import ConfigError
 
 
 DEFAULT = Path(str(resources.files("counterplay.cli") / "default.toml"))
@@ -25,6 +26,7 @@ def run(
     seed: _options.Number = None,
     skip_broken: bool = False,
     out: _options.Out = None,
+    threads: int = 1,
     instances: int = 16,
     tape: int = 1,
     seeds: int = 10,
@@ -49,6 +51,7 @@ def run(
         seed: Determines first parameters, order and noise; short for `play.seed`.
         skip_broken: Leave out images that cannot be read; short for `data.skip_broken`.
         out: Folder to write; the next number in `runs` if not given.
+        threads: Threads to compute in, outside of the jobs.
         instances: Instances to leave out to check the scores.
         tape: Moves held in memory at once while tracing; more is faster.
         seeds: Runs over which cleansing is repeated.
@@ -57,7 +60,29 @@ def run(
         chunk: Runs retrained at once.
         resume: Continue the interrupted job in the folder of `--out`.
         dry_run: Print the complete recipe and stop.
-
-    Raises:
-        ConfigError: If it is not said what to resume.
     """
+    named = {
+        "data.skip_broken": skip_broken or None,
+        "play.n_steps": n_steps,
+        "play.batch_size": batch_size,
+        "play.seed": seed,
+    }
+    folder = begin(
+        read_toml(DEFAULT),
+        file,
+        overrides,
+        named,
+        out=out,
+        resume=resume,
+        dry_run=dry_run,
+        threads=threads,
+        n_rows=200,
+        n_scores=10,
+    )
+    if folder is None:
+        return
+    with interruptible(folder.path):
+        play_folder(folder)
+        trace(folder.path, instances=instances, tape=tape, chunk=chunk, resume=resume)
+        cleanse(folder.path, seeds=seeds, jobs=jobs, fractions=fractions, chunk=chunk)
+        report(folder.path)

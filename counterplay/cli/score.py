@@ -46,8 +46,8 @@ def score(
     if output == "json":
         print(json.dumps(rows, indent=1))
     elif output == "csv":
-        writer = csv.DictWriter(sys.stdout, ("run", "metric", "value", "better"))
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = csv.writer(sys.stdout)
+        writer.writerow(rows[0])
+        writer.writerows(row.values() for row in rows)
     else:
         _show.table(f"Metrics against {part} data", rows)

@@ -69,7 +69,7 @@ def trace(
                     on_move=lambda done, total: advance(done),
                 )
             _scores.save_influences(folder, influences, since)
-        findings = _check.check(
+        agreements = _check.check(
             folder,
             game,
             targets,
@@ -79,7 +79,7 @@ def trace(
             executor=executor,
             chunk=chunk,
         )
-        rows = _scores.save_scores(folder, influences, findings)
-        _check.show(findings)
+        rows = _scores.save_scores(folder, influences, agreements)
+        _check.show(agreements)
         _scores.show_most_harmful(rows, names[0])
         _show.say(f"All scores are in {folder.path / 'scores.csv'}")

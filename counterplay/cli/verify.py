@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from counterplay._adjoint import AbstractAdjoint
 from counterplay._influence import Influence, trace
 from counterplay._retrain import Executor
-from counterplay._trajectory import Trajectory
 from counterplay.cli import _check, _options, _scores, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.errors import TraceError
@@ -20,6 +20,8 @@ def verify(
     subsets: int = 0,
     fractions: tuple[float, ...] = (0.01, 0.05, 0.1),
     also: tuple[_options.Adjoint, ...] = (),
+    depth: int = 1_000,
+    damping: float = 0.0,
     executor: Executor = "vmap",
     chunk: int = 64,
     resume: bool = False,
@@ -39,6 +41,8 @@ def verify(
             datamodeling score.
         fractions: Shares of the training set in a group.
         also: Further adjoints to judge on the same retrainings.
+        depth: Terms of the series of `implicit`.
+        damping: Share by which each further term of `implicit` is shrunk.
         executor: How runs are retrained: all at once, in processes, or one by one.
         chunk: Runs retrained at once.
         resume: Finish an interrupted call; what is in the bank is never retrained again.
@@ -50,11 +54,12 @@ def verify(
         targets = _targets_of(folder, game, influences)
         groups = [[influence] for influence in influences]
         for name in also:
-            for group, influence in zip(
-                groups, _traced(folder, game, trajectory, targets, name, since), strict=True
-            ):
-                group.append(influence)
-        findings = _check.check(
+            adjoint = _options.adjoint_of(
+                name, last=trajectory.n_steps - since, depth=depth, damping=damping
+            )
+            found = _traced(folder, game, targets, adjoint)
+            groups = [[*group, one] for group, one in zip(groups, found, strict=True)]
+        agreements = _check.check(
             folder,
             game,
             targets,
@@ -67,21 +72,25 @@ def verify(
             executor=executor,
             chunk=chunk,
         )
-        _scores.save_scores(folder, influences, findings)
-        _check.show(findings)
+        _scores.save_scores(folder, influences, agreements)
+        _check.show(agreements)
         _show.say(f"All numbers are in {folder.path / 'verify.csv'}")
 
 
 def _targets_of(
     folder: RunFolder, game: Game, influences: Sequence[Influence]
 ) -> list[Target]:
-    """The targets that were traced, by the names of their influences."""
+    """The targets that were traced, by the names of their influences.
+
+    Raises:
+        TraceError: If the recipe does not have them.
+    """
     known = {target.name: target for target in folder.recipe.targets(game)}
     missing = [one.metric for one in influences if one.metric not in known]
     if missing:
         raise TraceError(
-            f"The scores are on {missing[0]!r}, but run.toml has the metrics {sorted(known)}: "
-            f"it was changed. Use `counterplay trace {folder.path}` again."
+            f"The scores are on {missing[0]!r}, but run.toml has the metrics "
+            f"{sorted(known)}. Use `counterplay trace {folder.path}` again."
         )
     return [known[one.metric] for one in influences]
 
@@ -89,17 +98,14 @@ def _targets_of(
 def _traced(
     folder: RunFolder,
     game: Game,
-    trajectory: Trajectory,
     targets: Sequence[Target],
-    name: _options.Adjoint,
-    since: int,
+    adjoint: AbstractAdjoint,
 ) -> Sequence[Influence]:
-    adjoint = _options.adjoint_of(name, last=trajectory.n_steps - since)
-    with _show.stage(f"Tracing by {name}") as advance:
+    with _show.stage(f"Tracing by {adjoint!r}") as advance:
         return trace(
             game,
             folder.data,
-            trajectory,
+            folder.trajectory(),
             targets,
             adjoint=adjoint,
             on_move=lambda done, total: advance(done),

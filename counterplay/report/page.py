@@ -112,7 +112,7 @@ def _environment() -> Environment:
 
 def _asset(name: str) -> Markup:
     # Our own files; everything else that reaches the page is escaped.
-    return Markup((resources.files("counterplay.report") / name).read_text())
+    return Markup((resources.files("counterplay.report") / name).read_text("utf-8"))
 
 
 def _title(n: int) -> str:
@@ -158,13 +158,20 @@ def _facts(run: Run, n: int) -> list[dict[str, str]]:
             "what": f"{words.metric_title(influence.metric)}, {better} is better",
         })  # fmt: skip
     for comparison in _headline(run.cleansing):
-        gain = comparison["gain"]
         facts.append({
-            "value": words.number(gain["value"], signed=True),
+            "value": words.number(comparison["gain"]["value"], signed=True),
             "what": f"gain in {words.metric_title(comparison['metric'])} after removing "
-            f"{words.percent(comparison['fraction'])}",
+            f"{words.percent(comparison['fraction'])}, {_certainty(run, comparison)}",
         })  # fmt: skip
     return facts
+
+
+def _certainty(run: Run, comparison: Mapping[str, Any]) -> str:
+    n, gain = len(run.cleansing["seeds"]), comparison["gain"]
+    if n < 2:
+        return "one seed"
+    low, high = (words.number(gain[end], signed=True) for end in ("low", "high"))
+    return f"95 % interval {low} to {high} over {n} seeds"
 
 
 def _headline(cleansing: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -178,7 +185,7 @@ def _headline(cleansing: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _samples(folder: Path) -> list[dict[str, str]]:
-    fakes = sorted(folder.glob("fakes_*.png"))
+    fakes = sorted(folder.glob("fakes_*.png"), key=lambda path: (len(path.stem), path.stem))
     shown = [("real instances", folder / "reals.png")]
     for path in dict.fromkeys([*fakes[:1], *fakes[-1:]]):
         move = path.stem.removeprefix("fakes_")

@@ -18,7 +18,7 @@ SIDE = 64  # pixels of a thumbnail
 TINY = 32  # images with a smaller side are enlarged
 LARGE = 768  # pixels of a larger side that is made smaller
 HEAVY = 200_000  # characters of a data URI that is made smaller
-N_AMONG = 400  # instances drawn around a point
+N_AMONG = 400  # instances that one is shown among
 
 
 def grid(images: Float[Tensor, "n c h w"], *, columns: int | None = None) -> Image.Image:
@@ -112,8 +112,7 @@ def _canvas() -> tuple[Image.Image, ImageDraw.ImageDraw]:
 
 def _point(x: Tensor, among: Tensor) -> Image.Image:
     picture, draw = _canvas()
-    every = max(1, len(among) // N_AMONG)
-    cloud = among[::every].double().reshape(-1, 2)
+    cloud = _some(among).double().reshape(-1, 2)
     low, high = among.reshape(-1, 2).amin(0).double(), among.reshape(-1, 2).amax(0).double()
     reach = (high - low).clamp(min=1e-9)
     margin = 8
@@ -129,6 +128,10 @@ def _point(x: Tensor, among: Tensor) -> Image.Image:
     return picture
 
 
+def _some(among: Tensor) -> Tensor:
+    return among[:: max(1, len(among) // N_AMONG)]
+
+
 def _dot(
     draw: ImageDraw.ImageDraw, at: tuple[float, float], radius: float, colour: str
 ) -> None:
@@ -139,7 +142,8 @@ def _dot(
 
 def _window(x: Tensor, among: Tensor) -> Image.Image:
     picture, draw = _canvas()
-    low, high = float(among.min()), float(among.max())
+    some = _some(among)
+    low, high = float(min(some.min(), x.min())), float(max(some.max(), x.max()))
     span = max(high - low, 1e-9)
     for channel in x.mT.double():
         right = np.linspace(4, 2 * SIDE - 4, len(channel))
@@ -151,7 +155,7 @@ def _window(x: Tensor, among: Tensor) -> Image.Image:
 def _bars(x: Tensor, among: Tensor) -> Image.Image:
     # In standard deviations from the mean, cut at 3, so that unusual entries stand out.
     picture, draw = _canvas()
-    rows = among.flatten(1).double()
+    rows = _some(among).flatten(1).double()
     std = rows.std(0, correction=0).clamp(min=1e-9)
     heights = ((x.flatten().double() - rows.mean(0)) / std).clamp(-3, 3)[:SIDE]
     width = (2 * SIDE - 8) / len(heights)

@@ -4,11 +4,11 @@ import ast
 import importlib
 from pathlib import Path
 
+import cases
+import oracles
 import pytest
 import torch
 
-import cases
-import oracles
 from counterplay import games
 from counterplay._adjoint import detached, step, Unroll
 from counterplay._contract import visible_at_zero
@@ -33,10 +33,12 @@ each_setting = pytest.mark.parametrize(
 def moves_of(case):
     """The state before each move, and all that the move reads."""
     run = play(case.game, case.data, n_steps=N_STEPS, batch_size=4, every=1)
+    found = []
     for move in range(N_STEPS):
         state = run.checkpoints[move]
         batch, noise = draw(case.game, case.data, run.plan, state)
-        yield run.plan, state, batch, noise, weights_of(run.plan, batch, state)
+        found.append((run.plan, state, batch, noise, weights_of(run.plan, batch, state)))
+    return found
 
 
 @each_setting

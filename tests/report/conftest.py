@@ -2,40 +2,22 @@
 
 import csv
 import json
+import shutil
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
+from example_run import HOSTILE, N, RECIPE, TEST, VALID, verified
 from PIL import Image
 
+from counterplay import _statistics
 from counterplay._cleanse import Cleansing, compare
 from counterplay._influence import Influence
-from counterplay._verify import Agreement, Comparison, judge
 from counterplay.game import Columns
 
 
-N = 40
-VALID, TEST = "valid_frechet_classifier_64", "test_frechet_classifier_64"
-HOSTILE = "<b>.png"
-RECIPE = """
-[data]
-name = "digits"
-[corrupt]
-kind = "noise"
-fraction = 0.1
-[nets]
-name = "mlp"
-[game]
-name = "gan"
-[play]
-n_steps = 300
-batch_size = 8
-seed = 3
-"""
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data() -> Columns:
     """Tiny grey images; the first id would be markup if it were not escaped."""
     x = torch.rand(N, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -44,7 +26,7 @@ def data() -> Columns:
     return Columns({"x": x, "y": y}, ids, kind="image", class_names=("a", "b", "c"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def influence(data) -> Influence:
     """Evenly spread effects; instance 0 is the most harmful."""
     gradient = torch.linspace(1.0, -1.0, N, dtype=torch.float64)
@@ -59,40 +41,23 @@ def influence(data) -> Influence:
     )
 
 
-def agreement(influence: Influence, *, noise: float) -> Agreement:
-    """Predictions that are right up to `noise`."""
-    random = np.random.default_rng(0)
-    removal = influence.removal.numpy()[::2]
-    wrong = noise * random.standard_normal(len(removal))
-    comparisons = (
-        Comparison(
-            influence.adjoint, "instance", 0.1, 0.1 * removal, 0.1 * removal + wrong
-        ),
-        Comparison(influence.adjoint, "instance", 1.0, removal, removal + wrong),
-        Comparison(
-            influence.adjoint, "subset", 0.05, removal[:10], removal[:10] + wrong[:10]
-        ),
-    )
-    verdict = {influence.adjoint: judge(comparisons, influence.adjoint)}
-    return Agreement(VALID, torch.arange(0, N, 2), comparisons, verdict)
+@pytest.fixture(scope="session")
+def right(influence) -> list[dict]:
+    """The content of `verify.json` when predictions are nearly exact."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_statistics, "N_RESAMPLES", 150)
+        return verified(influence, noise=0.001)
 
 
-def as_json(found: Agreement) -> list[dict]:
-    """The content of `verify.json`."""
-    comparisons = [
-        {**asdict(c), "predicted": c.predicted.tolist(), "actual": c.actual.tolist()}
-        for c in found.comparisons
-    ]
-    return [{
-        "metric": found.metric,
-        "instances": found.instances.tolist(),
-        "comparisons": comparisons,
-        "rows": found.rows(),
-        "verdict": {name: asdict(v) for name, v in found.verdict.items()},
-    }]  # fmt: skip
+@pytest.fixture(scope="session")
+def wrong(influence) -> list[dict]:
+    """The content of `verify.json` when predictions are noise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_statistics, "N_RESAMPLES", 150)
+        return verified(influence, noise=100.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cleansing() -> dict:
     """The content of `cleansing.json`: two methods, three fractions, three seeds."""
     random = np.random.default_rng(1)
@@ -121,7 +86,7 @@ def cleansing() -> dict:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def log_rows() -> list[dict]:
     """300 moves; D moves at even steps, G at odd ones; a metric every 50."""
     rows = []
@@ -131,10 +96,10 @@ def log_rows() -> list[dict]:
     return rows
 
 
-@pytest.fixture
-def folder(tmp_path, data, influence, cleansing, log_rows):
-    """A complete run folder whose ranking is attributable."""
-    run = tmp_path / "0001-gan-digits"
+@pytest.fixture(scope="session")
+def complete(tmp_path_factory, data, influence, right, cleansing, log_rows):
+    """A run folder with everything, whose ranking is attributable; not to be changed."""
+    run = tmp_path_factory.mktemp("complete") / "0001-gan-digits"
     (run / "cleansed").mkdir(parents=True)
     (run / "run.toml").write_text(RECIPE)
     (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log_rows))
@@ -154,7 +119,7 @@ def folder(tmp_path, data, influence, cleansing, log_rows):
         for i, name in enumerate(data.ids):
             label = data.class_names[int(data["y"][i])]
             writer.writerow([name, label, i < 4, float(influence.removal[i])])
-    (run / "verify.json").write_text(json.dumps(as_json(agreement(influence, noise=0.01))))
+    (run / "verify.json").write_text(json.dumps(right))
     (run / "cleansing.json").write_text(json.dumps(cleansing))
     detection = {
         "k": 4,
@@ -173,3 +138,9 @@ def folder(tmp_path, data, influence, cleansing, log_rows):
     ]
     (run / "rounds.json").write_text(json.dumps(rounds))
     return run
+
+
+@pytest.fixture
+def folder(tmp_path, complete):
+    """A copy of the complete run folder, to be changed."""
+    return shutil.copytree(complete, tmp_path / complete.name)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from conftest import HOSTILE, N
+from example_run import HOSTILE, N
 
 from counterplay.report import gallery, records
 

@@ -1,11 +1,12 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 import torch
-from conftest import agreement, as_json, HOSTILE, TEST
+from example_run import HOSTILE, keep, TEST
 
 from counterplay.errors import RunError
 from counterplay.game import Columns
@@ -41,11 +42,17 @@ class Structure(HTMLParser):
 def page(folder, data=None) -> str:
     path = build(folder, data=data)
     assert path == folder / "report.html"
-    return path.read_text()
+    return path.read_text("utf-8")
 
 
-def test_a_complete_page_shows_every_part(folder, data):
-    text = page(folder, data)
+@pytest.fixture(scope="module")
+def text(complete, data, tmp_path_factory) -> str:
+    """The page of the complete run."""
+    folder = shutil.copytree(complete, tmp_path_factory.mktemp("page") / complete.name)
+    return page(folder, data)
+
+
+def test_a_complete_page_shows_every_part(text):
     for part in (
         "Attributable.", "What 40 instances did to a model", "300 moves of 8 instances",
         "10 % were replaced on purpose", "before cleansing", "after cleansing", "Most harmful",
@@ -59,8 +66,8 @@ def test_a_complete_page_shows_every_part(folder, data):
     )  # the curve of the metric that chose is not shown
 
 
-def test_the_page_is_well_formed_and_described(folder, data):
-    seen = Structure(page(folder, data))
+def test_the_page_is_well_formed_and_described(text):
+    seen = Structure(text)
     ids = [attrs["id"] for _, attrs in seen.seen if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert all("alt" in image for image in seen.all("img"))
@@ -72,8 +79,7 @@ def test_the_page_is_well_formed_and_described(folder, data):
     assert seen.all("html") == [{"lang": "en"}]
 
 
-def test_the_page_asks_the_network_for_nothing(folder, data):
-    text = page(folder, data)
+def test_the_page_asks_the_network_for_nothing(text):
     assert not re.search(r"https?:|//[a-z]+\.", text)
     seen = Structure(text)
     assert all(image.get("src", "data:").startswith("data:") for image in seen.all("img"))
@@ -81,21 +87,20 @@ def test_the_page_asks_the_network_for_nothing(folder, data):
     assert "default-src 'none'" in text
 
 
-def test_ids_are_escaped(folder, data):
-    text = page(folder, data)
+def test_ids_are_escaped(text):
     assert HOSTILE not in text
     assert "&lt;b&gt;.png" in text
 
 
-def test_a_recipe_cannot_smuggle_markup(folder):
+def test_a_recipe_cannot_smuggle_markup(tmp_path):
     hostile = '[data]\nname = "</pre><script>alert(1)</script>"\n'
-    (folder / "run.toml").write_text(hostile)
-    assert "<script>alert" not in page(folder)
+    (tmp_path / "run.toml").write_text(hostile)
+    assert "<script>alert" not in page(tmp_path)
 
 
-def test_a_run_that_is_not_attributable_says_so_first(folder, influence):
-    content = as_json(agreement(influence, noise=100.0))
-    (folder / "verify.json").write_text(json.dumps(content))
+def test_a_run_that_is_not_attributable_says_so_first(folder, wrong):
+    keep(folder, "run.toml", "influence_0.npz")
+    (folder / "verify.json").write_text(json.dumps(wrong))
     text = page(folder)
     assert text.index("<h2>Not attributable</h2>") < text.index('class="lead">The game')
     assert "What would help" in text
@@ -105,7 +110,7 @@ def test_a_run_that_is_not_attributable_says_so_first(folder, influence):
 
 
 def test_an_unverified_ranking_is_called_a_guess(folder):
-    (folder / "verify.json").unlink()
+    keep(folder, "influence_0.npz")
     text = page(folder)
     assert "treat it as a guess" in text
     assert "<code>counterplay verify</code>" in text
@@ -120,26 +125,33 @@ def test_an_empty_folder_names_the_commands(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["run.toml", "log.jsonl", "influence_0.npz", "scores.csv", "verify.json", "cleansing.json",
-     "detection.json", "rounds.json", "reals.png", "cleansed/fakes.png"],
-)  # fmt: skip
-def test_any_file_may_be_missing(folder, data, name):
-    (folder / name).unlink()
+    "kept",
+    [
+        ("log.jsonl", "scores.csv", "detection.json", "rounds.json"),
+        ("run.toml", "influence_0.npz", "fakes_000300.png"),
+        ("verify.json", "fakes.png"),
+        ("cleansing.json", "reals.png"),
+    ],
+)
+def test_any_file_may_be_missing(folder, data, kept):
+    keep(folder, *kept)
     Structure(page(folder, data))
 
 
 def test_one_seed_gives_no_test(folder, cleansing):
+    keep(folder)
     one = {**cleansing, "seeds": cleansing["seeds"][:1]}
     (folder / "cleansing.json").write_text(json.dumps(one))
     assert "One seed gives neither an interval nor a test" in page(folder)
 
 
 def test_without_pictures_the_page_says_why(folder):
+    keep(folder, "influence_0.npz")
     assert "instances are shown by id only" in page(folder)
 
 
 def test_other_kinds_of_data_have_pictures_too(folder, data):
+    keep(folder, "influence_0.npz")
     points = replace(data, tensors={"x": torch.randn(len(data), 2)}, kind="point")
     assert page(folder, points).count("data:image/png") >= 40
 

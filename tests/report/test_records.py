@@ -31,7 +31,7 @@ def test_influences_are_in_the_order_of_their_numbers(folder, influence):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(RunError, match="no run folder .*nowhere.*counterplay play"):
+    with pytest.raises(RunError, match=r"no run folder .*nowhere.*counterplay play"):
         records.read(tmp_path / "nowhere")
 
 

@@ -1,6 +1,6 @@
 import json
 
-from conftest import agreement, as_json, VALID
+from example_run import VALID
 
 from counterplay.report import records, verdicts
 
@@ -27,10 +27,9 @@ def test_a_verdict_on_another_adjoint_does_not_count(folder, influence):
     assert verdicts.of(records.read(folder), influence).attributable is None
 
 
-def test_a_verdict_is_kept_when_the_trace_is_gone(folder, influence):
+def test_a_verdict_is_kept_when_the_trace_is_gone(folder, wrong):
     (folder / "influence_0.npz").unlink()
-    content = as_json(agreement(influence, noise=100.0))
-    (folder / "verify.json").write_text(json.dumps(content))
+    (folder / "verify.json").write_text(json.dumps(wrong))
     (found,) = verdicts.verdicts(records.read(folder))
     assert (found.metric, found.attributable) == (VALID, False)
     assert found.advice
