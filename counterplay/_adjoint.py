@@ -256,7 +256,9 @@ class Implicit(AbstractAdjoint):
             done += 1
             if on_move is not None:
                 on_move(done, n_moves)
-        return gradients / plan.batches_per_epoch  # how often a reading move reads an instance
+        return (
+            gradients / plan.batches_per_epoch
+        )  # how often a reading move reads an instance
 
     def _require_convergence(self, sums: Sequence[Tensors]) -> None:
         for sum_ in sums:
@@ -289,7 +291,9 @@ class ForwardMode(AbstractAdjoint):
         rows = torch.tensor(self.instances)
         floating = {k for k, v in state.tensors().items() if v.is_floating_point()}
         tangents = {
-            name: torch.zeros(len(rows), *value.shape, dtype=value.dtype, device=value.device)
+            name: torch.zeros(
+                len(rows), *value.shape, dtype=value.dtype, device=value.device
+            )
             for name, value in state.tensors().items()
             if name in floating
         }
@@ -302,7 +306,9 @@ class ForwardMode(AbstractAdjoint):
         for i, cotangent in enumerate(cotangents):
             by_row = torch.zeros(len(rows), dtype=torch.float64)
             for name, value in cotangent.items():
-                by_row += (tangents[name] * value).reshape(len(rows), -1).sum(1).double().cpu()
+                by_row += (
+                    (tangents[name] * value).reshape(len(rows), -1).sum(1).double().cpu()
+                )
             gradients[i, rows] = by_row
         return gradients
 

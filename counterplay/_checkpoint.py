@@ -1,15 +1,15 @@
 """States on disk: one safetensors file per kept move, written whole or not at all."""
 
-from collections.abc import Iterator, MutableMapping
-from contextlib import suppress
 import hashlib
 import json
 import os
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
+import torch
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
-import torch
 from torch import Tensor
 
 from counterplay.errors import RunError
@@ -86,7 +86,9 @@ class FolderCheckpoints(MutableMapping[int, State]):
         return self.folder / f"{move:09d}.safetensors"
 
     def __setitem__(self, move: int, state: State) -> None:
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()}
+        tensors = {
+            k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()
+        }
         facts = {
             "step": state.step,
             "groups": _groups(state),
@@ -135,7 +137,9 @@ class FolderCheckpoints(MutableMapping[int, State]):
         self._path(move).unlink()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(sorted(int(path.stem) for path in self.folder.glob("?????????.safetensors")))
+        return iter(
+            sorted(int(path.stem) for path in self.folder.glob("?????????.safetensors"))
+        )
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -1,8 +1,8 @@
 """Remove the harmful, retrain, and prove the gain on data that nothing was chosen by."""
 
+import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,6 @@ from counterplay.errors import DataError
 from counterplay.game import Columns, Game
 from counterplay.metrics.target import Target
 from counterplay.typing import Index, PerInstance
-
-
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,9 @@ def compare(cleansings: Sequence[Cleansing], *, chosen_by: str) -> list[Comparis
     best = by_valid.argmax(axis=1)
     found = []
     for metric in (name for name in first.after if name != chosen_by):
-        gains = np.stack([one.gains(metric) for one in cleansings])  # seed, method, fraction
+        gains = np.stack(
+            [one.gains(metric) for one in cleansings]
+        )  # seed, method, fraction
         chosen = gains[:, np.arange(len(best)), best]
         for i, method in enumerate(first.methods):
             against = {

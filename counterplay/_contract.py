@@ -27,7 +27,9 @@ def visible_at_zero(
     with torch.enable_grad():
         view = state.view()
         loss = game.losses[player](view, Batch(batch.index, columns), noise, weights)
-        floating = {name: column for name, column in columns.items() if column.requires_grad}
+        floating = {
+            name: column for name, column in columns.items() if column.requires_grad
+        }
         if not loss.requires_grad or not floating:
             return dict.fromkeys(floating, 0.0)
         grads = torch.autograd.grad(loss, list(floating.values()), materialize_grads=True)

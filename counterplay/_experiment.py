@@ -65,7 +65,9 @@ class Sweep:
     chunk: int = 32
 
 
-def run(path: Path | str, folder: Path | str, *, seeds: Sequence[int], n_jobs: int = 1) -> Rows:
+def run(
+    path: Path | str, folder: Path | str, *, seeds: Sequence[int], n_jobs: int = 1
+) -> Rows:
     """Run an experiment file; finished retrainings in `folder` are not repeated.
 
     Args:
@@ -85,11 +87,14 @@ def run(path: Path | str, folder: Path | str, *, seeds: Sequence[int], n_jobs: i
     if "ladder" in tables:
         ladder = Ladder(**tables["ladder"])
         parts = joblib.Parallel(n_jobs=n_jobs)(
-            joblib.delayed(climb)(recipe.with_seed(seed), ladder, Path(folder)) for seed in seeds
+            joblib.delayed(climb)(recipe.with_seed(seed), ladder, Path(folder))
+            for seed in seeds
         )
         return summarise([row for part in parts for row in part])
     if "cleansing" in tables:
-        return cleanse_all(recipe, Sweep(**tables["cleansing"]), Path(folder), seeds, n_jobs)
+        return cleanse_all(
+            recipe, Sweep(**tables["cleansing"]), Path(folder), seeds, n_jobs
+        )
     raise ConfigError(
         f"{str(path)!r} has neither a table [ladder] nor [cleansing], so there is nothing to "
         "study. See the files in `experiments/`."

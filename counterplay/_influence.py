@@ -1,8 +1,8 @@
 """What each training instance does to a metric: the user's entry to the adjoints."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-import io
 from pathlib import Path
 from typing import overload, Self
 

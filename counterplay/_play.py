@@ -1,7 +1,7 @@
 """Forwards: iterate the move and keep the record."""
 
-from collections.abc import Callable, Mapping, MutableMapping
 import math
+from collections.abc import Callable, Mapping, MutableMapping
 
 import torch
 

@@ -65,15 +65,16 @@ class Recipe:
         known = dict.fromkeys(cls.__dataclass_fields__)
         for name in tables:
             _require_known(name, known, "table")
-        for name in ("data", "nets", "game"):
+        tables = {"play": {}, "features": {"name": "identity"}, **tables}
+        for name in _NAMED:
             if "name" not in tables.get(name, {}):
                 raise ConfigError(
                     f'The table [{name}] needs a `name`, such as [{name}] name = "...".'
                 )
-        recipe = cls(**{"play": {}, **tables})
+        recipe = cls(**tables)
         for table, known in recipe._known().items():
             for key, value in getattr(recipe, table).items():
-                if key != "name":
+                if key != "name" or table not in _NAMED:
                     _require_known(key, known, f"key of [{table}]")
                     _require_kind(f"{table}.{key}", value, known[key])
         return recipe
@@ -257,6 +258,7 @@ class Recipe:
 
 FEATURES = ("classifier", "identity", "torchscript")
 
+_NAMED = ("data", "nets", "game", "features")
 _REQUIRED = object()
 _PLAY_DEFAULTS: dict[str, Any] = {"n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0}
 _METRIC_DEFAULTS: dict[str, Any] = {
@@ -306,7 +308,7 @@ def _require_kind(key: str, value: Any, default: Any) -> None:
     """
     kind = type(default)
     allowed = (int, float) if kind is float else kind
-    if kind not in (bool, int, float, str) or (
+    if kind not in (bool, int, float, str, list) or (
         isinstance(value, allowed) and isinstance(value, bool) == (kind is bool)
     ):
         return

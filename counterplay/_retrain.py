@@ -4,13 +4,13 @@ A counterfactual run starts from the same state and sees the same batches and th
 denominators stay as they are. Only the weights differ.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from dataclasses import replace
 import hashlib
 import json
 import os
-from pathlib import Path
 import pickle
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import joblib
@@ -91,7 +91,7 @@ def removed(weights: PerInstance, instances: Index | Sequence[int]) -> PerInstan
     """
     weights = torch.as_tensor(weights, dtype=torch.float64).clone()
     index = torch.as_tensor(instances, dtype=torch.int64)
-    if len(index) and not (0 <= int(index.min()) and int(index.max()) < len(weights)):
+    if len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(weights)):
         raise DataError(
             f"Instances run from 0 to {len(weights) - 1}, got {int(index.min())} to "
             f"{int(index.max())}."
@@ -206,7 +206,8 @@ def leave_out(weights: PerInstance, groups: Sequence[Index | Sequence[int]]) -> 
 def _play_by_vmap(game, data, trajectory, metrics, rows: Tensor, since: int) -> Tensor:
     states = final_states(game, data, trajectory, rows, since=since)
     return torch.tensor(
-        [[metric.value(state) for metric in metrics] for state in states], dtype=torch.float64
+        [[metric.value(state) for metric in metrics] for state in states],
+        dtype=torch.float64,
     )
 
 
@@ -216,7 +217,8 @@ def final_states(
     """Final states of runs with the weights of each row, all played in one vmapped loop."""
     state = trajectory.state_at(game, data, since)
     stacked = {
-        name: tensor.expand(len(rows), *tensor.shape) for name, tensor in state.tensors().items()
+        name: tensor.expand(len(rows), *tensor.shape)
+        for name, tensor in state.tensors().items()
     }
     with torch.no_grad():
         while state.step < trajectory.n_steps:
@@ -249,7 +251,8 @@ def _play_in_processes(game, data, trajectory, metrics, rows: Tensor, since: int
     small = replace(trajectory, checkpoints={since: trajectory.state_at(game, data, since)})
     try:
         values = joblib.Parallel(n_jobs=-1, backend="loky")(
-            joblib.delayed(_play_alone)(game, data, small, metrics, row, since) for row in rows
+            joblib.delayed(_play_alone)(game, data, small, metrics, row, since)
+            for row in rows
         )
     except pickle.PicklingError as error:
         raise GameError(
@@ -267,7 +270,9 @@ def _play_alone(game, data, trajectory, metrics, row: Tensor, since: int) -> Ten
 def _play_one(game, data, trajectory, metrics, row: Tensor, since: int) -> Tensor:
     n_steps = trajectory.n_steps
     run = retrain(game, data, trajectory, weights=row, since=since, every=n_steps + 1)
-    return torch.tensor([metric.value(run.final) for metric in metrics], dtype=torch.float64)
+    return torch.tensor(
+        [metric.value(run.final) for metric in metrics], dtype=torch.float64
+    )
 
 
 _PLAYERS = {
@@ -288,7 +293,9 @@ def _key(
     start, end = min(trajectory.checkpoints), trajectory.n_steps
     digest = hashlib.blake2b(digest_size=12)
     digest.update(trajectory.plan.fingerprint.encode())
-    digest.update(f"{trajectory.fingerprints[start]}{trajectory.fingerprints[end]}".encode())
+    digest.update(
+        f"{trajectory.fingerprints[start]}{trajectory.fingerprints[end]}".encode()
+    )
     digest.update("/".join(protocol).encode())
     digest.update(f"{since}{executor}".encode() + row.double().numpy().tobytes())
     return digest.hexdigest()

@@ -5,9 +5,9 @@ resuming, replaying and reversing see the same numbers. Generators live on the C
 draws the same numbers whatever device it computes on.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-import hashlib
 
 import torch
 from torch import Tensor

@@ -1,8 +1,8 @@
 """Agreement between two rankings, and paired comparisons, each with its uncertainty."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,11 @@ def jaccard_of_extremes(predicted: Array, actual: Array, *, share: float = 0.1) 
 
 
 def estimate(
-    measure: Callable[[Array, Array], float], predicted: Array, actual: Array, *, seed: int = 0
+    measure: Callable[[Array, Array], float],
+    predicted: Array,
+    actual: Array,
+    *,
+    seed: int = 0,
 ) -> Estimate:
     """A measure with its bootstrap interval over pairs and a permutation p-value (one-sided)."""
     random = np.random.default_rng(seed)

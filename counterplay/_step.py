@@ -49,7 +49,9 @@ def step(
     slots, averages = dict(state.slots), dict(state.averages)
     losses = {}
     for player in game.movers(state.step):
-        moved, losses[player] = _respond(game, state, player, batch, noise, weights, gradient)
+        moved, losses[player] = _respond(
+            game, state, player, batch, noise, weights, gradient
+        )
         params[player], buffers[player], slots[player] = moved
         if player in averages:
             decay = 0.5 ** (1 / game.averages[player])
@@ -91,9 +93,7 @@ def _respond(
     return (params, leaving, slots), value
 
 
-def by_autograd(
-    loss: LossOfParams, params: Tensors
-) -> tuple[Tensors, Scalar, Tensors]:
+def by_autograd(loss: LossOfParams, params: Tensors) -> tuple[Tensors, Scalar, Tensors]:
     """Differentiate with `torch.autograd`: the fast way, outside of transforms.
 
     The loss reads aliases of the parameters. Buffers computed before (spectral-norm vectors)
@@ -110,7 +110,10 @@ def by_autograd(
         }
         value, buffers = loss(aliases)
         grads = torch.autograd.grad(
-            value, list(aliases.values()), create_graph=differentiable, materialize_grads=True
+            value,
+            list(aliases.values()),
+            create_graph=differentiable,
+            materialize_grads=True,
         )
     if not differentiable:
         value = value.detach()
@@ -118,9 +121,7 @@ def by_autograd(
     return dict(zip(aliases, grads, strict=True)), value, buffers
 
 
-def by_transform(
-    loss: LossOfParams, params: Tensors
-) -> tuple[Tensors, Scalar, Tensors]:
+def by_transform(loss: LossOfParams, params: Tensors) -> tuple[Tensors, Scalar, Tensors]:
     """Differentiate with `torch.func.grad`, which composes with `vmap` and `jvp`."""
 
     def with_aux(params: Tensors) -> tuple[Scalar, tuple[Scalar, Tensors]]:
@@ -137,4 +138,6 @@ def detached(state: State, *, requires_grad: bool = False) -> State:
     def leaf(tensor: Tensor) -> Tensor:
         return tensor.detach().requires_grad_(requires_grad and tensor.is_floating_point())
 
-    return state.with_tensors({name: leaf(tensor) for name, tensor in state.tensors().items()})
+    return state.with_tensors(
+        {name: leaf(tensor) for name, tensor in state.tensors().items()}
+    )

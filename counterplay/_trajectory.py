@@ -4,11 +4,11 @@ Neither instances nor noise are stored. Which instances a move reads and which n
 draws are functions of the seed and the move, so a replay sees what the first pass saw.
 """
 
+import functools
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-import functools
-import hashlib
 
 import torch
 from torch import Tensor
@@ -104,7 +104,9 @@ class Trajectory:
         """
         require_data(self.plan, data)
         if start > self.n_steps:
-            raise TraceError(f"The run ends at move {self.n_steps}; there is no move {start}.")
+            raise TraceError(
+                f"The run ends at move {self.n_steps}; there is no move {start}."
+            )
         first = min(self.checkpoints)
         if start < first:
             raise TraceError(
@@ -158,8 +160,12 @@ class Trajectory:
         recorded = self.checkpoints[state.step].tensors()
         for name, tensor in state.tensors().items():
             scale = float(recorded[name].abs().max()) if tensor.numel() else 0.0
-            tolerance = torch.finfo(tensor.dtype).eps ** 0.5 if tensor.is_floating_point() else 0
-            if not torch.allclose(tensor, recorded[name], rtol=0, atol=tolerance * max(scale, 1)):
+            tolerance = (
+                torch.finfo(tensor.dtype).eps ** 0.5 if tensor.is_floating_point() else 0
+            )
+            if not torch.allclose(
+                tensor, recorded[name], rtol=0, atol=tolerance * max(scale, 1)
+            ):
                 raise ReplayError(_diverged(state.step))
 
 
@@ -226,7 +232,9 @@ def draw(game: Game, data: Columns, plan: Plan, state: State) -> tuple[Batch, No
         .to(any_param.device)
         for name, column in data.tensors.items()
     }  # fmt: skip
-    noise = game.draw(plan.batch_size, _rng.generator(plan.seed, "noise", move), state.view())
+    noise = game.draw(
+        plan.batch_size, _rng.generator(plan.seed, "noise", move), state.view()
+    )
     noise = {name: value.to(any_param.device) for name, value in noise.items()}
     return Batch(index, columns), noise
 

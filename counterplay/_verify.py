@@ -5,9 +5,9 @@ lowered a little and with weights at 0, so that one sees whether the derivative 
 whether the run is linear enough for it to predict a removal.
 """
 
+import functools
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-import functools
 
 import numpy as np
 import torch
@@ -72,7 +72,9 @@ class Comparison:
     @functools.cached_property  # thousands of resamples, and read by texts, tables and pages
     def _agreement(self) -> dict[str, Estimate]:
         names = MEASURES if self.what == "instance" else ("pearson", "spearman")
-        return {name: estimate(MEASURES[name], self.predicted, self.actual) for name in names}
+        return {
+            name: estimate(MEASURES[name], self.predicted, self.actual) for name in names
+        }
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class Verdict:
     advice: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        text = f"{'Attributable' if self.attributable else 'NOT attributable'}: {self.reason}"
+        text = (
+            f"{'Attributable' if self.attributable else 'NOT attributable'}: {self.reason}"
+        )
         return text + "".join(f"\n  try {line}" for line in self.advice)
 
 

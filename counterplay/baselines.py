@@ -5,9 +5,9 @@ removed first.
 """
 
 import torch
-from torch import Tensor
 from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import IsolationForest
+from torch import Tensor
 
 from counterplay import _rng
 from counterplay._trajectory import draw, make_plan, weights_of
@@ -21,7 +21,9 @@ def random(n: int, *, seed: int = 0) -> PerInstance:
     return _rng.permutation(n, seed, "baseline").double()
 
 
-def isolation_forest(features: Features, *, n_trees: int = 200, seed: int = 0) -> PerInstance:
+def isolation_forest(
+    features: Features, *, n_trees: int = 200, seed: int = 0
+) -> PerInstance:
     """Outliers first, by isolation depth in random trees.
 
     Source: Liu, Ting, Zhou 2008, doi 10.1109/ICDM.2008.17; scikit-learn's implementation.

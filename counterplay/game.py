@@ -4,10 +4,10 @@ A game is named players, one loss per player, and a schedule of moves. It knows 
 loops, devices, recording or influence: a loss that honours its weights has all of these.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 import functools
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable, Self
 
 import torch
@@ -16,7 +16,16 @@ from torch import nn, Tensor
 from counterplay import _layers
 from counterplay.errors import DataError, GameError
 from counterplay.optim import Optimizer
-from counterplay.typing import Buffers, Index, Noise, Params, Scalar, Slots, Tensors, Weights
+from counterplay.typing import (
+    Buffers,
+    Index,
+    Noise,
+    Params,
+    Scalar,
+    Slots,
+    Tensors,
+    Weights,
+)
 
 
 Move = tuple[str, ...]  # the players that move together, each reading the same old state
@@ -59,7 +68,9 @@ class Columns:
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.tensors:
-            raise DataError(f"There is no column {name!r}; there are {sorted(self.tensors)}.")
+            raise DataError(
+                f"There is no column {name!r}; there are {sorted(self.tensors)}."
+            )
         return self.tensors[name]
 
     def select(self, index: Index | Sequence[int]) -> Self:
@@ -76,7 +87,9 @@ class Columns:
         return replace(
             self,
             tensors={
-                name: column.to(device=device, dtype=dtype if column.is_floating_point() else None)
+                name: column.to(
+                    device=device, dtype=dtype if column.is_floating_point() else None
+                )
                 for name, column in self.tensors.items()
             },
         )
@@ -179,7 +192,9 @@ class State:
     def view(self, *, averaged: bool = False) -> Params:
         """Each player's parameters and buffers in one fresh dict, as losses and samples read."""
         params = {**self.params, **self.averages} if averaged else self.params
-        return {player: {**group, **self.buffers[player]} for player, group in params.items()}
+        return {
+            player: {**group, **self.buffers[player]} for player, group in params.items()
+        }
 
 
 class Network:
@@ -301,17 +316,24 @@ class Game:
         """The state before the first move, copied from the modules."""
         params, buffers = {}, {}
         for player, network in self.networks.items():
-            everything = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+            everything = {
+                **dict(network.named_parameters()),
+                **dict(network.named_buffers()),
+            }
             params[player], buffers[player] = {}, {}
             for name, value in everything.items():
-                group = params if value.requires_grad else buffers  # frozen ones are constants
+                group = (
+                    params if value.requires_grad else buffers
+                )  # frozen ones are constants
                 group[player][name] = value.detach().clone().to(device)
         return State(
             step=0,
             params=params,
             buffers=buffers,
             slots={p: self.optimizers[p].init(params[p]) for p in self.players},
-            averages={p: {k: v.clone() for k, v in params[p].items()} for p in self.averages},
+            averages={
+                p: {k: v.clone() for k, v in params[p].items()} for p in self.averages
+            },
         )
 
 

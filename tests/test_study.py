@@ -74,6 +74,7 @@ def test_the_first_seed_is_the_run_of_the_recipe(recipe, cleansings):
         assert cleansings[0].before[target.name] == target.value(final)
 
 
+@pytest.mark.slow  # processes must load PyTorch first
 def test_results_do_not_depend_on_processes(recipe, cleansings):
     parallel = cleanse_seeds(recipe, [3, 4], fractions=(0.1, 0.2), n_jobs=2)
     assert [as_table(one) for one in parallel] == [as_table(one) for one in cleansings]

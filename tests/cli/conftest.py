@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from counterplay import _statistics
 from counterplay.__main__ import main
 
 
@@ -32,6 +33,14 @@ n = 32
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples():
+    """Intervals are tested elsewhere; here they only cost time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_statistics, "N_RESAMPLES", 20)
+        yield
+
+
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """A recipe in the working folder."""
@@ -42,7 +51,7 @@ def toy(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def played(tmp_path_factory):
+def played(tmp_path_factory, few_resamples):
     """A run folder that has been played and traced; not to be changed."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "toy.toml").write_text(TOY)

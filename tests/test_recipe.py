@@ -1,0 +1,180 @@
+"""Recipes: complete, checked, and enough to repeat a run."""
+
+import tomllib
+
+import pytest
+import torch
+
+from counterplay._checkpoint import fingerprint
+from counterplay._play import play
+from counterplay._recipe import read_toml, Recipe
+from counterplay.errors import ConfigError, GameError
+
+
+BASE = {
+    "data": {"name": "ring", "n_train": 40, "n_valid": 32, "n_test": 32},
+    "nets": {"name": "mlp", "width": 4},
+    "game": {"name": "gan", "latent_dim": 2},
+    "play": {"n_steps": 6, "batch_size": 8},
+    "metric": {"names": ["frechet"], "n": 32},
+}
+
+
+def recipe(**tables):
+    return Recipe.from_tables({**BASE, **tables})
+
+
+def test_the_tables_are_complete_and_make_the_same_recipe_again():
+    full = recipe(corrupt={"kind": "noise", "fraction": 0.1})
+    tables = full.tables()
+    assert list(tables) == ["data", "nets", "game", "play", "corrupt", "features", "metric"]
+    assert tables["data"]["n_modes"] == 8
+    assert tables["nets"]["activation"] == "tanh"
+    assert tables["game"]["betas"] == [0.0, 0.99]
+    assert tables["play"] == {"n_steps": 6, "batch_size": 8, "seed": 0, "every": 0}
+    assert tables["corrupt"]["n_prototypes"] == 1
+    again = Recipe.from_tables(tomllib.loads(full.toml()))
+    assert again.tables() == tables
+    assert again.splits.train.fingerprint == full.splits.train.fingerprint
+
+
+def test_a_file_may_hold_further_tables(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(recipe().toml() + "\n[run]\nseconds = 3.0\n")
+    assert Recipe.load(path).tables() == recipe().tables()
+
+
+@pytest.mark.parametrize(
+    ("tables", "text"),
+    [
+        ({"gaem": {}}, r"no table 'gaem'; the nearest is 'game'"),
+        (
+            {"game": {"name": "gan", "lr": 1.0}},
+            r"no key of \[game\] 'lr'; the nearest is 'lr_",
+        ),
+        ({"game": {"name": "gan", "optimizers": 1}}, r"no key of \[game\] 'optimizers'"),
+        (
+            {"nets": {"name": "mlp", "widht": 1}},
+            r"no key of \[nets\] 'widht'; the nearest is",
+        ),
+        ({"data": {"name": "ring", "n_mode": 1}}, r"'n_mode'; the nearest is 'n_modes'"),
+        ({"play": {"steps": 1}}, r"no key of \[play\] 'steps'; the nearest is 'n_steps'"),
+        ({"metric": {"name": "x"}}, r"no key of \[metric\] 'name'; the nearest is 'names'"),
+        (
+            {"corrupt": {"knid": "noise"}},
+            r"no key of \[corrupt\] 'knid'; the nearest is 'kind'",
+        ),
+        (
+            {"features": {"name": "idenity"}},
+            r"no feature map 'idenity'; the nearest is 'iden",
+        ),
+        ({"nets": {"name": "vgg"}}, r"no networks 'vgg'; there are"),
+        ({"data": {"name": "cifar"}}, r"no data set 'cifar'; there are"),
+        ({"nets": {"width": 3}}, r"The table \[nets\] needs a `name`"),
+        ({"features": {"n_steps": 3}}, r"The table \[features\] needs a `name`"),
+        ({"metric": {"names": "frechet"}}, r"`metric.names` must be of type list"),
+        (
+            {"game": {"name": "gan", "lr_g": "x"}},
+            r"`game.lr_g` must be of type float.*got 'x'",
+        ),
+        ({"nets": {"name": "mlp", "width": 2.5}}, r"`nets.width` must be of type int"),
+        ({"play": {"n_steps": True}}, r"`play.n_steps` must be of type int.*got True"),
+        ({"game": {"name": "gan", "simultaneous": 1}}, r"must be of type bool"),
+    ],
+)
+def test_a_wrong_name_or_kind_is_refused(tables, text):
+    with pytest.raises(ConfigError, match=text):
+        recipe(**tables)
+
+
+def test_an_unknown_game_is_refused():
+    with pytest.raises(GameError, match=r"no game 'gna'"):
+        recipe(game={"name": "gna"})
+
+
+def test_an_integer_may_stand_for_a_float():
+    assert recipe(game={"name": "gan", "lr_g": 1}).tables()["game"]["lr_g"] == 1
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"There is no file '.*none.toml'"):
+        read_toml(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[data\n")
+    with pytest.raises(ConfigError, match=r"bad.toml' is not TOML"):
+        read_toml(tmp_path / "bad.toml")
+
+
+def test_recording_plays_as_the_tables_say():
+    one = recipe(play={"n_steps": 6, "batch_size": 8, "seed": 5, "every": 2})
+    recorded = one.record(one.make_game())
+    played = play(
+        one.make_game(), one.splits.train, n_steps=6, batch_size=8, seed=5, every=2
+    )
+    assert sorted(recorded.checkpoints) == [0, 2, 4, 6]
+    assert recorded.fingerprints == played.fingerprints
+
+
+def test_a_seed_changes_the_run_and_shares_the_data():
+    one = recipe()
+    splits, feature_map = one.splits, one.feature_map
+    other = one.with_seed(1)
+    assert other.seed == 1
+    assert other.splits is splits
+    assert other.feature_map is feature_map
+    assert fingerprint(one.make_game().initial()) != fingerprint(
+        other.make_game().initial()
+    )
+    assert fingerprint(one.make_game().initial()) == fingerprint(
+        recipe().make_game().initial()
+    )
+
+
+def test_the_identity_is_that_of_the_states():
+    base = recipe().identity
+    assert recipe(metric={"names": ["recall"]}).identity == base
+    assert recipe(features={"name": "classifier"}).identity == base
+    assert recipe(play={"n_steps": 7}).identity != base
+    assert recipe(data={**BASE["data"], "std": 0.03}).identity != base
+    assert recipe(corrupt={"kind": "noise", "fraction": 0.1}).identity != base
+
+
+def test_a_foreign_class_is_only_in_the_training_data():
+    one = recipe(corrupt={"kind": "foreign", "fraction": 0.1, "foreign_class": 3})
+    assert int(one.planted.sum()) > 0
+    for part in (one.splits.valid, one.splits.test):
+        assert not (part["y"] == 3).any()
+
+
+def test_without_corruption_nothing_is_planted():
+    assert recipe().planted is None
+
+
+def test_metrics_of_validation_and_test_data_have_their_own_names_and_latents():
+    one = recipe(metric={"names": ["frechet"], "report": ["recall"], "n": 32})
+    game = one.make_game()
+    (valid,), (test,) = one.targets(game), one.targets(game, "test")
+    assert (valid.name, test.name) == (
+        "valid_frechet_identity_32",
+        "test_frechet_identity_32",
+    )
+    assert (one.metric_names, one.report_names) == (("frechet",), ("recall",))
+    state = game.initial()
+    assert valid.value(state) != test.value(state)
+    assert set(valid.reads) == set(one.splits.valid.ids)
+
+
+def test_the_known_density_of_the_data_is_a_metric():
+    one = recipe(metric={"names": ["mean_log_density"], "n": 32})
+    game = one.make_game()
+    (target,) = one.targets(game)
+    assert torch.isfinite(torch.tensor(target.value(game.initial())))
+    digits = recipe(data={"name": "digits"}, metric={"names": ["mean_log_density"]})
+    with pytest.raises(ConfigError, match=r"needs data of a known density, which 'digits'"):
+        digits.targets(digits.make_game())
+
+
+@pytest.mark.filterwarnings("ignore:Feature classifier")  # it hardly learns in 5 steps
+def test_a_trained_feature_map_learns_on_validation_data_once():
+    one = recipe(features={"name": "classifier", "n_steps": 5, "n_features": 4})
+    assert one.feature_map is one.feature_map
+    assert one.feature_map(one.splits.test["x"]).shape == (32, 4)
