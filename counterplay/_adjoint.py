@@ -8,6 +8,8 @@ u_T = dV/ds_T is carried by u_t = (d step / d s_t)^T u_{t+1}, and
 dV/dw = sum_t (d step / d w)^T u_{t+1}.
 """
 
+import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -51,8 +53,8 @@ class AbstractAdjoint(ABC):
             game: The game.
             data: The training set of the run.
             trajectory: The run.
-            cotangents: Per metric, its derivative with respect to the final state's tensors,
-                under the names of `State.tensors`; tensors left out count as 0.
+            cotangents: Per metric, its derivative with respect to the final state's
+                tensors, under the names of `State.tensors`; tensors left out count as 0.
             on_move: Called with the moves done and the moves in all.
 
         Returns:
@@ -96,8 +98,8 @@ class Unroll(AbstractAdjoint):
     """The exact derivative, by reverse mode through every recorded move.
 
     All of the state takes part: parameters, buffers, optimizer memory, moving averages.
-    Source: Hara, Nitanda, Maehara 2019 (one model); Terashita et al. 2021, arXiv 2101.08367,
-    eq. 6-8 (two players).
+    Source: Hara, Nitanda, Maehara 2019 (one model); Terashita et al. 2021, arXiv
+    2101.08367, eq. 6-8 (two players).
     Error: none but rounding at `last=None`; `last=K` leaves out what the moves before the
     last K contributed.
 
@@ -132,14 +134,18 @@ class FirstOrder(AbstractAdjoint):
     last: int | None = None
 
     def gradients(self, game, data, trajectory, cotangents, on_move=None):
-        """See `AbstractAdjoint.gradients`."""
+        """See `AbstractAdjoint.gradients`.
+
+        Raises:
+            TraceError: If a metric depends on no player that reads data.
+        """
         reading = [f"params/{player}/" for player in game.readers]
         for cotangent in cotangents:
             if not any(name.startswith(tuple(reading)) for name in cotangent):
                 raise TraceError(
-                    f"`FirstOrder` carries nothing between players, and the metric depends on "
-                    f"none of {list(game.readers)}, who read the data: every influence would be "
-                    "0. Use `Unroll()` or `Implicit()`."
+                    "`FirstOrder` carries nothing between players, and the metric depends "
+                    f"on none of {list(game.readers)}, who read the data: every influence "
+                    "would be 0. Use `Unroll()` or `Implicit()`."
                 )
         tapes = _Tapes(game, data, trajectory, self.last, held=1)
         return _sweep(tapes, cotangents, carried=False, on_move=on_move)
@@ -147,7 +153,7 @@ class FirstOrder(AbstractAdjoint):
 
 @dataclass(frozen=True)
 class _Tapes:
-    """The moves of a run from the last back to the `last`-th but last, each with its graph."""
+    """The last moves of a run, from the end back to `start`, each with its graph."""
 
     game: Game
     data: Columns
@@ -165,7 +171,8 @@ class _Tapes:
         n_steps = self.trajectory.n_steps
         if self.last is not None and not 0 < self.last <= n_steps:
             raise TraceError(
-                f"`last` must be between 1 and the {n_steps} moves of the run, got {self.last}."
+                f"`last` must be between 1 and the {n_steps} moves of the run, got "
+                f"{self.last}."
             )
         return 0 if self.last is None else n_steps - self.last
 
@@ -174,7 +181,7 @@ class _Tapes:
         trajectory.require(data, start)
         first = max(kept for kept in trajectory.checkpoints if kept <= start)
         bounds = sorted(kept for kept in trajectory.checkpoints if kept >= first)
-        for lower, upper in reversed(list(zip(bounds, bounds[1:], strict=False))):
+        for lower, upper in reversed(list(itertools.pairwise(bounds))):
             chunks = range(max(lower, start), upper, self.held)
             states = {lower: trajectory.checkpoints[lower]}
             for state in trajectory.replay(game, data, lower, chunks[-1]):
@@ -193,7 +200,7 @@ class _Tapes:
 def _sweep(
     tapes: _Tapes, cotangents: Sequence[Tensors], *, carried: bool, on_move: Progress | None
 ) -> Tensor:
-    """Pull every cotangent through the moves; without `carried`, each meets the first one."""
+    """Pull every cotangent through the moves; without `carried`, each meets the first."""
     n_steps, start = tapes.trajectory.n_steps, tapes.start
     gradients = torch.zeros(len(cotangents), len(tapes.data), dtype=torch.float64)
     current = list(cotangents)
@@ -216,8 +223,8 @@ class Implicit(AbstractAdjoint):
     sum_k (A^T)^k u of the transposed move A is summed over `depth` fresh batches, then met
     once with the direct effect of every instance.
     Source: Terashita, Ohashi, Hara 2025, arXiv 2504.00603 (AID).
-    Error: a GAN that still moves has no such point; the series converges only where the move
-    contracts. `damping` shrinks each term by that share.
+    Error: a GAN that still moves has no such point; the series converges only where the
+    move contracts. `damping` shrinks each term by that share.
 
     Attributes:
         depth: Terms of the series.
@@ -230,7 +237,11 @@ class Implicit(AbstractAdjoint):
     seed: int = 0
 
     def gradients(self, game, data, trajectory, cotangents, on_move=None):
-        """See `AbstractAdjoint.gradients`."""
+        """See `AbstractAdjoint.gradients`.
+
+        Raises:
+            TraceError: If the series grows, or no player reads data.
+        """
         trajectory.require(data, trajectory.n_steps)
         plan = replace(trajectory.plan, seed=_rng.derive(self.seed, "implicit"))
         epoch = _whole_epoch(game, plan, trajectory.n_steps)
@@ -246,7 +257,8 @@ class Implicit(AbstractAdjoint):
             done += 1
             if on_move is not None:
                 on_move(done, n_moves)
-        self._require_convergence(sums)
+        for cotangent, term in zip(cotangents, terms, strict=True):
+            self._require_convergence(cotangent, term)
         gradients = torch.zeros(len(cotangents), len(data), dtype=torch.float64)
         for move in epoch:
             tape = Tape(game, data, plan, replace(trajectory.final, step=move))
@@ -256,18 +268,18 @@ class Implicit(AbstractAdjoint):
             done += 1
             if on_move is not None:
                 on_move(done, n_moves)
-        return (
-            gradients / plan.batches_per_epoch
-        )  # how often a reading move reads an instance
+        # One reading move of so many reads a given instance.
+        return gradients / plan.batches_per_epoch
 
-    def _require_convergence(self, sums: Sequence[Tensors]) -> None:
-        for sum_ in sums:
-            if not all(bool(torch.isfinite(value).all()) for value in sum_.values()):
-                raise TraceError(
-                    f"The series of `Implicit(depth={self.depth}, damping={self.damping})` "
-                    "diverges: the final state is no attracting fixed point. Raise `damping` "
-                    "(try 0.01), lower `depth`, or use `Unroll()`."
-                )
+    def _require_convergence(self, first: Tensors, last: Tensors) -> None:
+        before, after = _size(first), _size(last)
+        if not after <= before:  # NaN too
+            raise TraceError(
+                f"The series of `Implicit(depth={self.depth}, damping={self.damping})` "
+                f"diverges: its terms grow from {before:.3g} to {after:.3g}, so the final "
+                "state is no attracting fixed point. Raise `damping` (try 0.01), lower "
+                "`depth`, or use `Unroll()`."
+            )
 
 
 @dataclass(frozen=True)
@@ -339,7 +351,16 @@ def _push(
 
 
 def _whole_epoch(game: Game, plan: Plan, start: int) -> range:
-    """The first moves from `start` on that read one epoch from its first batch to its last."""
+    """The first moves from `start` on that read one epoch from its first batch on.
+
+    Raises:
+        TraceError: If no move reads anything.
+    """
+    if not game.readers:
+        raise TraceError(
+            "No player reads instances (`readers` of the game is empty), so no instance "
+            "has an influence. Name the players whose loss reads the batch in `readers`."
+        )
     begin = start
     while game.n_reads(begin) % plan.batches_per_epoch:
         begin += 1
@@ -350,8 +371,13 @@ def _whole_epoch(game: Game, plan: Plan, start: int) -> range:
 
 
 def _plus(left: Tensors, right: Tensors) -> Tensors:
-    return {
-        name: left[name] + right[name] if name in left and name in right else
-        left.get(name, right.get(name))
-        for name in {**left, **right}
-    }  # fmt: skip
+    total = {**left, **right}
+    for name in left.keys() & right.keys():
+        total[name] = left[name] + right[name]
+    return total
+
+
+def _size(cotangent: Tensors) -> float:
+    """The norm by parameters and their averages; optimizer memory has other units."""
+    parts = [v for k, v in cotangent.items() if k.startswith(("params/", "averages/"))]
+    return math.sqrt(sum(float(part.double().square().sum()) for part in parts))

@@ -38,7 +38,7 @@ def _groups(state: State) -> dict[str, list[str]]:
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -58,13 +58,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise RunError(
-            f"{str(path)!r} could not be written: {error.strerror or error}. Everything written "
-            "before is intact; free some space or choose another folder, then use `--resume`."
+            f"{str(path)!r} could not be written: {error.strerror or error}. Everything "
+            "written before is intact; free some space or choose another folder, then use "
+            "`--resume`."
         ) from error
 
 
 class FolderCheckpoints(MutableMapping[int, State]):
-    """Checkpoints kept as files of one folder instead of in memory; a mapping move -> state."""
+    """Checkpoints kept as files of one folder, not in memory; a mapping move -> state."""
 
     def __init__(self, folder: Path | str, *, run: str = ""):
         """Open or create the folder.
@@ -72,6 +73,9 @@ class FolderCheckpoints(MutableMapping[int, State]):
         Args:
             folder: Where the files are.
             run: What the checkpoints belong to; files of another run are refused.
+
+        Raises:
+            RunError: If the folder cannot be created.
         """
         self.folder, self.run = Path(folder), run
         try:
@@ -106,7 +110,8 @@ class FolderCheckpoints(MutableMapping[int, State]):
         try:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads(file.metadata()[_FACTS])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
             state = _assemble(facts["step"], facts["groups"], tensors)
             intact, run = fingerprint(state) == facts["fingerprint"], facts["run"]
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:

@@ -117,8 +117,8 @@ def cleanse(
     for name, score in scores.items():
         if score.shape != (len(data),) or bool(score.isnan().any()):
             raise DataError(
-                f"The scores of {name!r} must be {len(data)} numbers without NaN, got shape "
-                f"{tuple(score.shape)}."
+                f"The scores of {name!r} must be {len(data)} numbers without NaN, got "
+                f"shape {tuple(score.shape)}."
             )
     orders = {
         name: score.argsort(descending=True, stable=True) for name, score in scores.items()
@@ -274,7 +274,8 @@ def cleanse_iteratively(
 
     First order holds near the weights where it was computed, so many small removals follow
     the metric further than one large one. A round that does not improve the validation
-    metric is taken back and the step halved; it stops below one instance or after `n_rounds`.
+    metric is taken back and the step halved; it stops below one instance or after
+    `n_rounds`.
 
     Args:
         game: The game.

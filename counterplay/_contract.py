@@ -15,8 +15,8 @@ def visible_at_zero(
 ) -> dict[str, float]:
     """How much a player's loss changes with an instance of weight 0.
 
-    The first instance of the batch gets weight 0; the result is the largest derivative of the
-    loss by its value in each floating column, 0 where the contract holds.
+    The first instance of the batch gets weight 0; the result is the largest derivative of
+    the loss by its value in each floating column, 0 where the contract holds.
     """
     weights = weights.clone()
     weights[0] = 0.0
@@ -60,15 +60,16 @@ def refuse_coupling(game: Game, data: Columns, plan: Plan, state: State) -> None
         leaking = [name for name, size in seen.items() if size > 0]
         if leaking:
             raise GameError(
-                f"At weight 0 an instance still changes the loss of player {player!r} through "
-                f"column {leaking[0]!r}{_where(game, player, batch)}, so the influence of one "
-                "instance is undefined. Multiply each instance's terms by its weight, replace "
-                "layers that mix a batch, or say `couples_instances=True` if it is meant."
+                f"At weight 0 an instance still changes the loss of player {player!r} "
+                f"through column {leaking[0]!r}{_where(game, player, batch)}, so the "
+                "influence of one instance is undefined. Multiply each instance's terms by "
+                "its weight, replace layers that mix a batch, or say "
+                "`couples_instances=True` if it is meant."
             )
 
 
 def _where(game: Game, player: str, batch: Batch) -> str:
-    """Name the first layer whose output for one instance depends on another, if it shows."""
+    """Name the first layer whose output for one instance depends on another."""
     x = batch.columns.get("x")
     if x is None or len(x) < 2:
         return ""
@@ -80,7 +81,9 @@ def _where(game: Game, player: str, batch: Batch) -> str:
         seen: dict[str, Tensor] = {}
         hooks = [
             layer.register_forward_hook(
-                lambda _, __, out, name=name: seen.setdefault(name, out) is None or None
+                lambda _, __, out, name=name, seen=seen: (
+                    seen.setdefault(name, out) is None or None
+                )
             )
             for name, layer in network.named_modules()
         ]

@@ -2,15 +2,15 @@
 
 A file holds a recipe and one further table that says what is studied:
 
-- `[ladder]`: how well influence predicts retraining when weights are lowered a little, more,
-  and to 0, for traces of several lengths.
+- `[ladder]`: how well influence predicts retraining when weights are lowered a little,
+  more, and to 0, for traces of several lengths.
 - `[cleansing]`: what removing the harmful gains on test data, against other ways to choose.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
@@ -20,7 +20,7 @@ from counterplay._adjoint import Unroll
 from counterplay._cleanse import compare
 from counterplay._influence import trace
 from counterplay._recipe import read_toml, Recipe
-from counterplay._retrain import Bank
+from counterplay._retrain import Bank, Executor
 from counterplay._study import cleanse_seeds
 from counterplay._verify import verify
 from counterplay.errors import ConfigError
@@ -62,7 +62,11 @@ class Sweep:
 
     fractions: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
     last_epochs: int = 0
+    executor: Executor = "vmap"
     chunk: int = 32
+
+
+Study = TypeVar("Study", Ladder, Sweep)
 
 
 def run(
@@ -80,25 +84,33 @@ def run(
         The table of results, one row per number.
 
     Raises:
-        ConfigError: If the file has none of the tables that say what is studied.
+        ConfigError: If the file has none of the tables that say what is studied, or an
+            unknown key in it.
     """
     tables, recipe = read_toml(path), Recipe.load(path)
     Path(folder).mkdir(parents=True, exist_ok=True)
     if "ladder" in tables:
-        ladder = Ladder(**tables["ladder"])
-        parts = joblib.Parallel(n_jobs=n_jobs)(
+        ladder = _made(Ladder, "ladder", tables)
+        parts: Any = joblib.Parallel(n_jobs=n_jobs)(
             joblib.delayed(climb)(recipe.with_seed(seed), ladder, Path(folder))
             for seed in seeds
         )
         return summarise([row for part in parts for row in part])
     if "cleansing" in tables:
-        return cleanse_all(
-            recipe, Sweep(**tables["cleansing"]), Path(folder), seeds, n_jobs
-        )
+        sweep = _made(Sweep, "cleansing", tables)
+        return cleanse_all(recipe, sweep, Path(folder), seeds, n_jobs)
     raise ConfigError(
-        f"{str(path)!r} has neither a table [ladder] nor [cleansing], so there is nothing to "
-        "study. See the files in `experiments/`."
+        f"{str(path)!r} has neither a table [ladder] nor [cleansing], so there is nothing "
+        "to study. See the files in `experiments/`."
     )
+
+
+def _made(study: type[Study], name: str, tables: dict[str, Any]) -> Study:
+    known = [field.name for field in fields(study)]
+    for key in tables[name]:
+        if key not in known:
+            raise ConfigError(f"There is no key of [{name}] {key!r}; there are {known}.")
+    return study(**tables[name])
 
 
 def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
@@ -163,6 +175,7 @@ def cleanse_all(
         last_epochs=sweep.last_epochs,
         n_jobs=n_jobs,
         folder=folder,
+        executor=sweep.executor,
         chunk=sweep.chunk,
     )
     chosen_by = next(iter(cleansings[0].before))
@@ -176,10 +189,12 @@ def cleanse_all(
             "low": found.gain.low,
             "high": found.gain.high,
             "p_value": found.gain.p_value,
-            **{
-                f"p_value against {other}": estimate.p_value
+            # The least convincing advantage over any method that is not influence.
+            "p_value_against_baselines": max(
+                estimate.p_value
                 for other, estimate in found.against.items()
-            },
+                if not other.startswith("influence")
+            ),
         }
         for found in compare(cleansings, chosen_by=chosen_by)
     ]

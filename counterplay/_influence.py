@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch
 from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
 from counterplay._checkpoint import write_atomically
 from counterplay._trajectory import Trajectory
-from counterplay.errors import TraceError
+from counterplay.errors import RunError, TraceError
 from counterplay.game import Columns, Game
 from counterplay.metrics.target import Target
 from counterplay.typing import Index, PerInstance
@@ -42,7 +43,7 @@ class Influence:
 
     @property
     def removal(self) -> PerInstance:
-        """Predicted metric without the instance minus metric with it, in units of the metric."""
+        """Predicted metric without the instance minus the metric with it."""
         return -self.gradient * self.weights
 
     @property
@@ -68,7 +69,7 @@ class Influence:
         return traced[order[:k]]
 
     def of_group(self, instances: Index) -> float:
-        """Predicted change of the metric when a group is removed: the sum, to first order."""
+        """Predicted change of the metric without a group: the sum, to first order."""
         return float(self.removal[instances].sum())
 
     def save(self, path: Path | str) -> None:
@@ -88,17 +89,27 @@ class Influence:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            return cls(
-                metric=str(file["metric"]),
-                higher_is_better=bool(file["higher_is_better"]),
-                value=float(file["value"]),
-                gradient=torch.from_numpy(file["gradient"]),
-                weights=torch.from_numpy(file["weights"]),
-                ids=tuple(str(i) for i in file["ids"]),
-                adjoint=str(file["adjoint"]),
-            )
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: If the file is missing, damaged or something else.
+        """
+        try:
+            with np.load(io.BytesIO(Path(path).read_bytes())) as file:
+                return cls(
+                    metric=str(file["metric"]),
+                    higher_is_better=bool(file["higher_is_better"]),
+                    value=float(file["value"]),
+                    gradient=torch.from_numpy(file["gradient"]),
+                    weights=torch.from_numpy(file["weights"]),
+                    ids=tuple(str(i) for i in file["ids"]),
+                    adjoint=str(file["adjoint"]),
+                )
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+            raise RunError(
+                f"{str(path)!r} holds no influence: it is missing, damaged or another kind "
+                "of file. Trace the run again and save the result."
+            ) from error
 
 
 @overload
@@ -121,7 +132,15 @@ def trace(
     adjoint: AbstractAdjoint = ...,
     on_move: Progress | None = ...,
 ) -> tuple[Influence, ...]: ...
-def trace(game, data, trajectory, metric, *, adjoint=Unroll(), on_move=None):  # noqa: B008
+def trace(
+    game: Game,
+    data: Columns,
+    trajectory: Trajectory,
+    metric: Target | Sequence[Target],
+    *,
+    adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
+    on_move: Progress | None = None,
+) -> Influence | tuple[Influence, ...]:
     """Trace every training instance's effect on a metric, in one backward sweep.
 
     Args:

@@ -43,8 +43,8 @@ def play(
         since: First move to keep; a trace cannot reach back further.
         weights: One weight per instance, 1 if left out.
         on_step: Called after each move with the new state and the losses.
-        checkpoints: Where states are kept: a dictionary in memory if left out. If it already
-            holds states, the run continues after the last of them.
+        checkpoints: Where states are kept: a dictionary in memory if left out. If it
+            already holds states, the run continues after the last of them.
         device: Where to compute.
 
     Returns:
@@ -124,7 +124,11 @@ def _require_finite_losses(
 
 
 def _require_finite_params(state: State, kept: MutableMapping[int, State]) -> None:
-    """A loss may be finite where its gradient is not; no such state becomes a checkpoint."""
+    """A loss may be finite where its gradient is not; no such state is kept.
+
+    Raises:
+        PlayError: If a parameter is not finite.
+    """
     for player, params in state.params.items():
         for name, param in params.items():
             if not torch.isfinite(param).all():
@@ -137,7 +141,7 @@ def _require_finite_params(state: State, kept: MutableMapping[int, State]) -> No
 
 def _diverged(what: str, kept: MutableMapping[int, State]) -> str:
     return (
-        f"{what}. The last good checkpoint, of move {max(kept) if kept else None}, is kept. "
-        "Usual causes: a learning rate that is too high, an unbounded loss without a penalty, "
-        "or extreme values in the data."
+        f"{what}. The last good checkpoint, of move {max(kept) if kept else None}, is "
+        "kept. Usual causes: a learning rate that is too high, an unbounded loss without a "
+        "penalty, or extreme values in the data."
     )

@@ -1,17 +1,18 @@
 """Ground truth: what the run becomes when instances lose their weight.
 
-A counterfactual run starts from the same state and sees the same batches and the same noise;
-denominators stay as they are. Only the weights differ.
+A counterfactual run starts from the same state and sees the same batches and the same
+noise; denominators stay as they are. Only the weights differ.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import pickle
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import joblib
 import torch
@@ -69,7 +70,7 @@ def retrain(
     kept = {} if checkpoints is None else checkpoints
     if every is None:
         moves = sorted(trajectory.checkpoints)
-        every = max((b - a for a, b in zip(moves, moves[1:], strict=False)), default=1)
+        every = max((b - a for a, b in itertools.pairwise(moves)), default=1)
     return continue_run(
         game,
         data,
@@ -131,8 +132,9 @@ class Bank(MutableMapping[str, list[float]]):
                 os.fsync(file.fileno())
         except OSError as error:
             raise RunError(
-                f"{str(self.path)!r} could not be written: {error.strerror or error}. Finished "
-                "retrainings before this one are kept; free some space and use `--resume`."
+                f"{str(self.path)!r} could not be written: {error.strerror or error}. "
+                "Finished retrainings before this one are kept; free some space and use "
+                "`--resume`."
             ) from error
 
     def __delitem__(self, key: str) -> None:
@@ -214,7 +216,14 @@ def _play_by_vmap(game, data, trajectory, metrics, rows: Tensor, since: int) -> 
 def final_states(
     game: Game, data: Columns, trajectory: Trajectory, rows: Tensor, *, since: int = 0
 ) -> Iterator[State]:
-    """Final states of runs with the weights of each row, all played in one vmapped loop."""
+    """Final states of runs with the weights of each row, all played in one vmapped loop.
+
+    One draw per move serves all rows, from the parameters of the state the runs start from;
+    so a game's `draw` may read the shapes of `params` but not their values.
+
+    Yields:
+        One state per row.
+    """
     state = trajectory.state_at(game, data, since)
     stacked = {
         name: tensor.expand(len(rows), *tensor.shape)
@@ -250,14 +259,15 @@ def _play_in_processes(game, data, trajectory, metrics, rows: Tensor, since: int
     # Games hold closures, which joblib's loky backend sends by value.
     small = replace(trajectory, checkpoints={since: trajectory.state_at(game, data, since)})
     try:
-        values = joblib.Parallel(n_jobs=-1, backend="loky")(
+        values: Any = joblib.Parallel(n_jobs=-1, backend="loky")(
             joblib.delayed(_play_alone)(game, data, small, metrics, row, since)
             for row in rows
         )
     except pickle.PicklingError as error:
         raise GameError(
-            "This game cannot be sent to other processes: something in it cannot be pickled, "
-            "such as a network with spectral normalisation. Use executor 'vmap' or 'serial'."
+            "This game cannot be sent to other processes: something in it cannot be "
+            "pickled, such as a network with spectral normalisation. Use executor 'vmap' "
+            "or 'serial'."
         ) from error
     return torch.stack(list(values))
 
@@ -287,8 +297,8 @@ def _key(
 ) -> str:
     """What a finished retraining is looked up by.
 
-    A metric's name does not say everything, its latents for instance, so its value at the end
-    of the run stands in for the rest.
+    A metric's name does not say everything, its latents for instance, so its value at the
+    end of the run stands in for the rest.
     """
     start, end = min(trajectory.checkpoints), trajectory.n_steps
     digest = hashlib.blake2b(digest_size=12)

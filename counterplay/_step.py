@@ -96,9 +96,9 @@ def _respond(
 def by_autograd(loss: LossOfParams, params: Tensors) -> tuple[Tensors, Scalar, Tensors]:
     """Differentiate with `torch.autograd`: the fast way, outside of transforms.
 
-    The loss reads aliases of the parameters. Buffers computed before (spectral-norm vectors)
-    depend on the parameters themselves, so the player's own gradient takes them as constants
-    while the derivative of the whole step sees both paths.
+    The loss reads aliases of the parameters. Buffers computed before (spectral-norm
+    vectors) depend on the parameters themselves, so the player's own gradient takes them as
+    constants while the derivative of the whole step sees both paths.
     """
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -133,7 +133,7 @@ def by_transform(loss: LossOfParams, params: Tensors) -> tuple[Tensors, Scalar, 
 
 
 def detached(state: State, *, requires_grad: bool = False) -> State:
-    """The same values without history; with `requires_grad`, floating tensors as new leaves."""
+    """The same values without history, the floating ones as new leaves if asked for."""
 
     def leaf(tensor: Tensor) -> Tensor:
         return tensor.detach().requires_grad_(requires_grad and tensor.is_floating_point())

@@ -1,4 +1,4 @@
-"""The record of a run: seeds and a few checkpoints, from which every state can be recomputed.
+"""The record of a run: seeds and a few checkpoints, enough to recompute every state.
 
 Neither instances nor noise are stored. Which instances a move reads and which numbers it
 draws are functions of the seed and the move, so a replay sees what the first pass saw.
@@ -109,9 +109,10 @@ class Trajectory:
             )
         first = min(self.checkpoints)
         if start < first:
+            shorter = f"Use `Unroll(last={self.n_steps - first})`, or record"
             raise TraceError(
-                f"The trajectory holds checkpoints from move {first} on, but move {start} is "
-                f"needed. Use `Unroll(last={self.n_steps - first})`, or record the whole run "
+                f"The trajectory holds checkpoints from move {first} on, but move {start} "
+                f"is needed. {shorter if first < self.n_steps else 'Record'} the whole run "
                 "with `play(..., since=0)`."
             )
 
@@ -120,12 +121,15 @@ class Trajectory:
         self.require(data, move)
         start = max(kept for kept in self.checkpoints if kept <= move)
         state = self.checkpoints[start]
-        for state in self.replay(game, data, start, move):
-            pass
+        for replayed in self.replay(game, data, start, move):
+            state = replayed
         return state
 
     def replay(self, game: Game, data: Columns, start: int, stop: int) -> Iterator[State]:
         """The states after moves `start` to `stop - 1`, from the checkpoint at `start`.
+
+        Yields:
+            One state per move.
 
         Raises:
             ReplayError: If a state differs from the recorded one.
@@ -148,7 +152,7 @@ class Trajectory:
             raise ReplayError(_diverged(state.step))
 
     def check_nearly(self, state: State) -> None:
-        """Compare a state computed with its graph with the recorded one, where there is one.
+        """Compare a state computed with its graph with the recorded one, if there is one.
 
         Kernels that keep a graph may round differently, so equal bits are not required.
 
@@ -171,10 +175,10 @@ class Trajectory:
 
 def _diverged(move: int) -> str:
     return (
-        f"The replay differs from the recorded run at move {move}. Usual causes: another number "
-        f"of threads (`torch.get_num_threads()` is {torch.get_num_threads()}), another device or "
-        "PyTorch version, or a game built with other settings. Replay where the run was "
-        "recorded, or play it again."
+        f"The replay differs from the recorded run at move {move}. Usual causes: another "
+        f"number of threads (`torch.get_num_threads()` is {torch.get_num_threads()}), "
+        "another device or PyTorch version, or a game built with other settings. Replay "
+        "where the run was recorded, or play it again."
     )
 
 
@@ -191,8 +195,8 @@ def make_plan(
         raise DataError(f"`batch_size` must be at least 1, got {batch_size!r}.")
     if n < batch_size:
         raise DataError(
-            f"The training set has {n} instances, fewer than one batch of {batch_size}. Use "
-            f"`batch_size` of at most {n}, or more data."
+            f"The training set has {n} instances, fewer than one batch of {batch_size}. "
+            f"Use `batch_size` of at most {n}, or more data."
         )
     if weights is None:
         weights = torch.ones(n, dtype=torch.float64)
@@ -213,9 +217,9 @@ def require_data(plan: Plan, data: Columns) -> None:
     """
     if plan.data != data.fingerprint:
         raise DataError(
-            f"The data (fingerprint {data.fingerprint}, {len(data)} instances) is not what the "
-            f"run was recorded on ({plan.data}, {plan.n_instances} instances). Its scores would "
-            "belong to other instances; load the original data."
+            f"The data (fingerprint {data.fingerprint}, {len(data)} instances) is not what "
+            f"the run was recorded on ({plan.data}, {plan.n_instances} instances). Its "
+            "scores would belong to other instances; load the original data."
         )
 
 
@@ -228,10 +232,11 @@ def draw(game: Game, data: Columns, plan: Plan, state: State) -> tuple[Batch, No
         index = torch.empty(0, dtype=torch.int64)
     any_param = next(iter(state.params[game.movers(move)[0]].values()))
     columns = {
-        name: (column[index].to(any_param.dtype) if column.is_floating_point() else column[index])
-        .to(any_param.device)
+        name: column[index].to(any_param)
+        if column.is_floating_point()
+        else column[index].to(any_param.device)
         for name, column in data.tensors.items()
-    }  # fmt: skip
+    }
     noise = game.draw(
         plan.batch_size, _rng.generator(plan.seed, "noise", move), state.view()
     )

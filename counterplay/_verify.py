@@ -69,7 +69,7 @@ class Comparison:
         """Every measure of agreement that fits."""
         return self._agreement
 
-    @functools.cached_property  # thousands of resamples, and read by texts, tables and pages
+    @functools.cached_property  # many resamples, and read by texts, tables and pages
     def _agreement(self) -> dict[str, Estimate]:
         names = MEASURES if self.what == "instance" else ("pearson", "spearman")
         return {
@@ -187,14 +187,20 @@ def verify(
         The comparisons and a verdict per adjoint.
 
     Raises:
-        TraceError: If an influence is of another metric.
+        TraceError: If an influence is of another metric, or `lowered` is empty.
     """
     influences = [influence] if isinstance(influence, Influence) else list(influence)
     for one in influences:
         if one.metric != metric.name:
             raise TraceError(
-                f"The influence is on {one.metric!r}, but {metric.name!r} is to be verified."
+                f"The influence is on {one.metric!r}, but {metric.name!r} is to be "
+                "verified."
             )
+    if not lowered:
+        raise TraceError(
+            "`lowered` is empty, so there is no retraining to judge the influence by. Use "
+            "`lowered=(0.1, 1.0)`: a small step and a removal."
+        )
     rows_of, weights = {}, trajectory.plan.weights
     chosen = _choose(instances, len(data), seed)
     for level in lowered:
@@ -228,7 +234,7 @@ def judge(comparisons: Sequence[Comparison], adjoint: str) -> Verdict:
     own = [c for c in comparisons if c.adjoint == adjoint and c.what == "instance"]
     own.sort(key=lambda comparison: comparison.size)
     smooth, removal = own[0], own[-1]
-    small = pearson(smooth.predicted, smooth.actual)
+    small = float(pearson(smooth.predicted, smooth.actual))
     tau = estimate(kendall, removal.predicted, removal.actual)
     found = (
         f"lowering weights by {smooth.size:g} correlates {small:.3f} with the prediction, "

@@ -72,8 +72,8 @@ def discriminator_score(
 ) -> PerInstance:
     """What the final discriminator finds least real comes first.
 
-    The score of an instance is its own term of the player's loss, which is the derivative of
-    the loss by its weight.
+    The score of an instance is its own term of the player's loss, which is the derivative
+    of the loss by its weight.
     """
     scores = torch.zeros(len(data), dtype=torch.float64)
     for batch, noise, weights in _batches(game, data, state, batch_size):
@@ -87,7 +87,7 @@ def discriminator_score(
 def gradient_norm(
     game: Game, data: Columns, state: State, *, player: str = "D", batch_size: int = 64
 ) -> PerInstance:
-    """What pulls hardest at the final discriminator comes first: the norm of its gradient."""
+    """What pulls hardest at the final discriminator comes first: its gradient's norm."""
     scores = torch.zeros(len(data), dtype=torch.float64)
     for batch, noise, weights in _batches(game, data, state, batch_size):
 
@@ -111,7 +111,11 @@ def gradient_norm(
 
 
 def _batches(game: Game, data: Columns, state: State, batch_size: int):
-    """Every instance once, with noise and weights of 1."""
+    """Every instance once.
+
+    Yields:
+        A batch, its noise, and weights of 1.
+    """
     for begin in range(0, len(data), batch_size):
         part = data.select(range(begin, min(begin + batch_size, len(data))))
         plan = make_plan(part, batch_size=len(part), seed=0)

@@ -6,7 +6,7 @@ for people who do not know this module.
 
 
 class CounterplayError(Exception):
-    """Base of all errors raised on purpose; the command line prints its text and exits 1."""
+    """Base of all errors raised on purpose; the command line prints it and exits 1."""
 
 
 class GameError(CounterplayError, ValueError):

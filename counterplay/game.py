@@ -28,6 +28,22 @@ from counterplay.typing import (
 )
 
 
+_DRAWING = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.RReLU,
+)
+_MIXING = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    _layers.BatchNorm,
+)
 Move = tuple[str, ...]  # the players that move together, each reading the same old state
 
 
@@ -36,9 +52,10 @@ class Columns:
     """A set of instances: named tensors with one row each, and who each row is.
 
     Attributes:
-        tensors: Column name to tensor, all with `n` rows. Column `"x"` is what is generated,
-            `"y"` a class label where there is one.
-        ids: One name per instance (a file name, a row number), kept to the end of every output.
+        tensors: Column name to tensor, all with `n` rows. Column `"x"` is what is
+            generated, `"y"` a class label where there is one.
+        ids: One name per instance (a file name, a row number), kept to the end of every
+            output.
         kind: What a row of `"x"` is: `"image"`, `"point"`, `"row"` or `"window"`.
         class_names: Names of the labels, if any.
     """
@@ -52,15 +69,16 @@ class Columns:
         for name, column in self.tensors.items():
             if len(column) != len(self.ids):
                 raise DataError(
-                    f"Column {name!r} has {len(column)} rows, but there are {len(self.ids)} "
-                    "ids. Every instance needs one row in every column."
+                    f"Column {name!r} has {len(column)} rows, but there are "
+                    f"{len(self.ids)} ids. Every instance needs one row in every column."
                 )
             if column.is_floating_point() and not torch.isfinite(column).all():
                 finite = torch.isfinite(column.flatten(1) if column.dim() > 1 else column)
                 bad = int((~finite.reshape(len(column), -1).all(1)).nonzero()[0])
                 raise DataError(
-                    f"Column {name!r} of instance {self.ids[bad]!r} holds NaN or infinity; one "
-                    "such value would spread to every parameter. Drop or impute the instance."
+                    f"Column {name!r} of instance {self.ids[bad]!r} holds NaN or infinity; "
+                    "one such value would spread to every parameter. Drop or impute the "
+                    "instance."
                 )
 
     def __len__(self) -> int:
@@ -83,7 +101,7 @@ class Columns:
         )
 
     def to(self, *, device: torch.device | str | None = None, dtype=None) -> Self:
-        """The same instances on another device or, for floating columns, in another dtype."""
+        """The same instances on another device; floating columns in another dtype."""
         return replace(
             self,
             tensors={
@@ -106,7 +124,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Batch:
-    """The instances that one move reads; `index` says which rows of the training set they are."""
+    """The instances that one move reads; `index` holds their rows in the training set."""
 
     index: Index
     columns: Mapping[str, Tensor]
@@ -114,7 +132,8 @@ class Batch:
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.columns:
             raise DataError(
-                f"A loss reads the column {name!r}, but the data has {sorted(self.columns)}."
+                f"A loss reads the column {name!r}, but the data has "
+                f"{sorted(self.columns)}."
             )
         return self.columns[name]
 
@@ -134,21 +153,27 @@ class Loss(Protocol):
 
     def __call__(
         self, params: Params, batch: Batch, noise: Noise, weights: Weights
-    ) -> Scalar: ...
+    ) -> Scalar:
+        """The loss, a scalar."""
+        ...
 
 
 @runtime_checkable
 class Draw(Protocol):
     """One move's random numbers, for `size` instances."""
 
-    def __call__(self, size: int, generator: torch.Generator, params: Params) -> Noise: ...
+    def __call__(self, size: int, generator: torch.Generator, params: Params) -> Noise:
+        """Named tensors, drawn from `generator` alone."""
+        ...
 
 
 @runtime_checkable
 class Sample(Protocol):
     """What the game generates from noise, with its networks in evaluation mode."""
 
-    def __call__(self, params: Params, noise: Noise) -> Tensor: ...
+    def __call__(self, params: Params, noise: Noise) -> Tensor:
+        """One sample per row of the noise."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -189,8 +214,8 @@ class State:
         }
         return replace(self, **parts)
 
-    def view(self, *, averaged: bool = False) -> Params:
-        """Each player's parameters and buffers in one fresh dict, as losses and samples read."""
+    def view(self, *, averaged: bool = False) -> dict[str, Tensors]:
+        """Each player's parameters and buffers in one fresh dict, as losses read them."""
         params = {**self.params, **self.averages} if averaged else self.params
         return {
             player: {**group, **self.buffers[player]} for player, group in params.items()
@@ -224,14 +249,16 @@ class Game:
     """Players, losses, optimizers and a schedule.
 
     Attributes:
-        modules: One network per player; read once for the initial parameters, never written.
+        modules: One network per player; read once for the initial parameters, never
+            written.
         losses: One per player.
         optimizers: One per player.
         schedule: The moves, repeated for ever: `(("D",),) * 5 + (("G",),)` alternates,
             `(("D", "G"),)` is simultaneous.
         draw: One move's noise.
         sample: What the game generates, or None if it generates nothing.
-        readers: The players whose loss reads instances; a move of the others consumes no batch.
+        readers: The players whose loss reads instances; a move of the others consumes no
+            batch.
         averages: Half-life, in moves of the player, of its moving average.
         couples_instances: Whether a network mixes the instances of a batch on purpose.
     """
@@ -266,8 +293,8 @@ class Game:
         for player, halflife in self.averages.items():
             if halflife <= 0:
                 raise GameError(
-                    f"`averages` gives {player!r} a half-life of {halflife!r} moves. It must "
-                    "be above 0; leave the player out for no average."
+                    f"`averages` gives {player!r} a half-life of {halflife!r} moves. It "
+                    "must be above 0; leave the player out for no average."
                 )
         if not self.couples_instances:
             for player in self.readers:
@@ -302,7 +329,7 @@ class Game:
     def has_dropout(self) -> bool:
         """Whether a network draws from PyTorch's global generator."""
         return any(
-            isinstance(layer, (nn.modules.dropout._DropoutNd, nn.RReLU))
+            isinstance(layer, _DRAWING)
             for module in self.modules.values()
             for layer in module.modules()
         )
@@ -339,7 +366,7 @@ class Game:
 
 def _refuse_batch_norm(player: str, module: nn.Module) -> None:
     for name, layer in module.named_modules():
-        if isinstance(layer, (nn.modules.batchnorm._BatchNorm, _layers.BatchNorm)):
+        if isinstance(layer, _MIXING):
             raise GameError(
                 f"Player {player!r} has a {type(layer).__name__} at {name!r}. It mixes the "
                 "instances of a batch, so the influence of one instance is undefined. Use "

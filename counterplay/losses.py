@@ -111,7 +111,7 @@ class Adversarial:
     generator: Score
 
 
-def adversarial(name: Family) -> Adversarial:
+def adversarial(name: Family | str) -> Adversarial:
     """The loss family called `name`.
 
     `minimax` and `non_saturating` share the discriminator's cross-entropy (nats); with a

@@ -1,5 +1,7 @@
 """The heart: what the adjoints say is the derivative of the run."""
 
+from dataclasses import replace
+
 import cases
 import numpy as np
 import oracles
@@ -244,6 +246,23 @@ def test_a_diverging_series_is_refused():
     run = play(case.game, case.data, n_steps=2, batch_size=8)
     with pytest.raises(TraceError, match=r"`Implicit\(depth=500, .* diverges: .*`damping`"):
         traced(case, run, Implicit(depth=500))
+
+
+def test_a_series_that_grows_is_refused_before_it_overflows():
+    case = cases.ridge(lr=4.0)
+    run = play(case.game, case.data, n_steps=2, batch_size=8)
+    text = r"diverges: its terms grow from 2\.29 to .* no attracting fixed point"
+    with pytest.raises(TraceError, match=text):
+        traced(case, run, Implicit(depth=5))
+    assert traced(case, run, Implicit(depth=5, damping=0.9)).isfinite().all()
+
+
+def test_a_game_that_reads_nothing_has_no_implicit_influence():
+    case = cases.ridge()
+    run = play(case.game, case.data, n_steps=2, batch_size=8)
+    blind = replace(case.game, readers=())
+    with pytest.raises(TraceError, match=r"No player reads instances \(`readers` .* empty"):
+        trace(blind, case.data, run, case.metric, adjoint=Implicit(depth=3))
 
 
 def test_first_order_sums_what_each_move_did_by_itself():

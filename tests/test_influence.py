@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import cases
+import numpy as np
 import pytest
 import torch
 
 from counterplay._adjoint import ForwardMode, Unroll
 from counterplay._influence import Influence, trace
 from counterplay._play import play
-from counterplay.errors import TraceError
+from counterplay.errors import RunError, TraceError
 
 
 def influence(gradient, *, higher_is_better=True, weights=None):
@@ -89,6 +90,26 @@ def test_an_influence_survives_its_file(tmp_path, gradient):
     assert replace(again, gradient=0, weights=0) == replace(found, gradient=0, weights=0)
     assert torch.equal(again.gradient.nan_to_num(), found.gradient.nan_to_num())
     assert torch.equal(again.weights, found.weights)
+
+
+def test_a_file_that_holds_no_influence_is_named(tmp_path):
+    path = tmp_path / "influence.npz"
+    text = r"influence.npz' holds no influence: .* Trace the run again"
+    with pytest.raises(RunError, match=text):
+        Influence.load(path)
+    influence([0.1, 0.2]).save(path)
+    whole = path.read_bytes()
+    for content in (b"", b"not numpy's", whole[:-20], whole[:60] + b"?" * 9 + whole[69:]):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match=text):
+            Influence.load(path)
+    np.savez(path, something=np.ones(3))
+    with pytest.raises(RunError, match=text):
+        Influence.load(path)
+    with path.open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(RunError, match=text):
+        Influence.load(path)
 
 
 def test_a_run_of_one_epoch_traces_each_instance_once():

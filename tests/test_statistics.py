@@ -26,7 +26,39 @@ def test_correlations_are_scipys():
     y = y.round(1)  # ties
     assert pearson(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
     assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert kendall(x, y) == pytest.approx(stats.kendalltau(x, y).statistic)
+    assert kendall(x, y) == stats.kendalltau(x, y).statistic
+
+
+@pytest.mark.parametrize("n", [2, 3, 17, 64, 300])
+@pytest.mark.parametrize("digits", [0, 1, 9])  # many ties, some, none
+def test_kendalls_tau_of_many_rows_is_exactly_scipys(n, digits):
+    random = np.random.default_rng(n)
+    x = random.normal(size=(20, n)).round(digits)
+    y = (x + random.normal(size=(20, n))).round(1)
+    expected = np.array(
+        [stats.kendalltau(*row).statistic for row in zip(x, y, strict=True)]
+    )
+    assert np.array_equal(kendall(x, y), np.nan_to_num(expected))
+
+
+def test_every_measure_takes_many_rows_at_once():
+    rows = [pairs(25, seed=seed) for seed in range(4)]
+    x, y = (np.stack(side) for side in zip(*rows, strict=True))
+    x[1] = 3.0
+    for measure in (pearson, spearman, kendall, jaccard_of_extremes):
+        one_by_one = [measure(*row) for row in zip(x, y, strict=True)]
+        np.testing.assert_allclose(measure(x, y), one_by_one, rtol=1e-14)
+
+
+def test_tiny_effects_are_correlated_like_large_ones():
+    x, y = pairs()
+    assert pearson(1e-200 * x, 1e-180 * y) == pytest.approx(pearson(x, y))
+
+
+def test_rankings_with_holes_have_no_tau():
+    x, y = pairs(5)
+    x[2] = np.nan
+    assert kendall(x, y) == 0.0
 
 
 @pytest.mark.parametrize("measure", [pearson, spearman, kendall])

@@ -137,6 +137,14 @@ def test_a_record_that_does_not_reach_back_is_refused():
         run.state_at(case.game, case.data, 5)
 
 
+def test_a_record_of_the_end_alone_offers_no_shorter_trace():
+    case = cases.gan()
+    run = play(case.game, case.data, n_steps=10, batch_size=4, since=10)
+    text = r"but move 3 is needed\. Record the whole run with `play\(\.\.\., since=0\)`"
+    with pytest.raises(TraceError, match=text):
+        run.state_at(case.game, case.data, 3)
+
+
 def test_a_record_that_ends_before_is_refused():
     case = cases.gan()
     run = play(case.game, case.data, n_steps=4, batch_size=4)

@@ -148,6 +148,14 @@ def test_the_influence_on_another_metric_is_refused():
         verify(case.game, case.data, run, case.metric, other)
 
 
+def test_nothing_lowered_is_nothing_to_judge_by():
+    case, run = linear_regression(n_steps=2)
+    with pytest.raises(
+        TraceError, match=r"`lowered` is empty, .*Use `lowered=\(0.1, 1.0\)"
+    ):
+        verify(case.game, case.data, run, case.metric, influence_of(case, run), lowered=())
+
+
 def compared(size, predicted, actual):
     return Comparison("Unroll()", "instance", size, np.array(predicted), np.array(actual))
 

@@ -3,7 +3,6 @@
 from importlib import resources
 from pathlib import Path
 
-from counterplay import _study
 from counterplay._recipe import read_toml
 from counterplay.cli import _options
 from counterplay.cli._begin import begin
@@ -28,10 +27,11 @@ def run(
     out: _options.Out = None,
     threads: int = 1,
     instances: int = 16,
-    tape: int = 1,
-    seeds: int = 10,
+    tape: int = 8,
+    last_epochs: int = 25,
+    seeds: int = 6,
     jobs: int = 2,
-    fractions: tuple[float, ...] = _study.FRACTIONS,
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.2),
     chunk: int = 32,
     resume: bool = False,
     dry_run: bool = False,
@@ -54,6 +54,8 @@ def run(
         threads: Threads to compute in, outside of the jobs.
         instances: Instances to leave out to check the scores.
         tape: Moves held in memory at once while tracing; more is faster.
+        last_epochs: Trace and retrain only the last passes over the data, which is cheaper
+            and more predictable; 0 for the whole run.
         seeds: Runs over which cleansing is repeated.
         jobs: Seeds at once, each in a process of its own.
         fractions: Shares of the training set to remove.
@@ -83,6 +85,20 @@ def run(
         return
     with interruptible(folder.path):
         play_folder(folder)
-        trace(folder.path, instances=instances, tape=tape, chunk=chunk, resume=resume)
-        cleanse(folder.path, seeds=seeds, jobs=jobs, fractions=fractions, chunk=chunk)
+        trace(
+            folder.path,
+            epochs=last_epochs,
+            instances=instances,
+            tape=tape,
+            chunk=chunk,
+            resume=resume,
+        )
+        cleanse(
+            folder.path,
+            seeds=seeds,
+            jobs=jobs,
+            fractions=fractions,
+            last_epochs=last_epochs,
+            chunk=chunk,
+        )
         report(folder.path)

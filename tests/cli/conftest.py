@@ -1,6 +1,5 @@
 """A tiny run on points, played once and copied by the tests that need one."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -33,12 +32,10 @@ n = 32
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
-def few_resamples():
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch):
     """Intervals are tested elsewhere; here they only cost time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_statistics, "N_RESAMPLES", 20)
-        yield
+    monkeypatch.setattr(_statistics, "N_RESAMPLES", 20)
 
 
 @pytest.fixture
@@ -51,17 +48,15 @@ def toy(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def played(tmp_path_factory, few_resamples):
+def played(tmp_path_factory):
     """A run folder that has been played and traced; not to be changed."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "toy.toml").write_text(TOY)
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_statistics, "N_RESAMPLES", 20)
+        patch.chdir(folder)
         assert main(["play", "--from", "toy.toml", "--out", "run"]) == 0
         assert main(["trace", "run", "--instances", "4"]) == 0
-    finally:
-        os.chdir(before)
     return folder / "run"
 
 
