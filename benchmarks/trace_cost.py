@@ -1,8 +1,8 @@
 """What does tracing cost, in units of plain training of the same moves?
 
-A 28 x 28 DCGAN (width 32, batch 64), one thread, CPU seconds; every round measures the plain
-loop, `play` and `trace` in turn, so that ratios hold on a shared machine. Also: the same trace
-with ten times the instances, and peak memory against the number of moves.
+A 28 x 28 DCGAN (width 32, batch 64), one thread, CPU seconds; every round measures the
+plain loop, `play` and `trace` in turn, so that ratios hold on a shared machine. Also: the
+same trace with ten times the instances, and peak memory against the number of moves.
 
 Run: python benchmarks/trace_cost.py
 """
@@ -89,11 +89,8 @@ def main() -> None:
         ("tanh", "none", 640),
     ]:
         playing, tracing = ratios(activation, norm, n)
-        print(
-            f"{activation:10}  {norm:5}  {n:9}  {playing:12.2f}  {tracing:13.2f}",
-            flush=True,
-        )
-    print("moves  peak MiB of playing and tracing the 2-D game")
+        print(f"{activation:10}  {norm:5}  {n:9}  {playing:12.2f}  {tracing:13.2f}")
+    print("moves  peak MiB")
     for n_steps in (100, 1_000, 10_000):
         print(f"{n_steps:5}  {peak_memory(n_steps):8.0f}", flush=True)
 
