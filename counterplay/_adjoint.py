@@ -98,8 +98,8 @@ class Unroll(AbstractAdjoint):
     """The exact derivative, by reverse mode through every recorded move.
 
     All of the state takes part: parameters, buffers, optimizer memory, moving averages.
-    Source: Hara, Nitanda, Maehara 2019 (one model); Terashita et al. 2021, arXiv
-    2101.08367, eq. 6-8 (two players).
+    Source: Hara, Nitanda, Maehara 2019, arXiv 1906.08473 (one model); Terashita et al.
+    2021, arXiv 2101.08367, eq. 6-8 (two players).
     Error: none but rounding at `last=None`; `last=K` leaves out what the moves before the
     last K contributed.
 
@@ -166,8 +166,12 @@ class _Tapes:
         """The earliest move.
 
         Raises:
-            TraceError: If it lies before the run.
+            TraceError: If it lies before the run, or no graph may be held.
         """
+        if self.held < 1:
+            raise TraceError(
+                f"`tape` is the number of moves held at once, at least 1, got {self.held}."
+            )
         n_steps = self.trajectory.n_steps
         if self.last is not None and not 0 < self.last <= n_steps:
             raise TraceError(
@@ -240,12 +244,18 @@ class Implicit(AbstractAdjoint):
         """See `AbstractAdjoint.gradients`.
 
         Raises:
-            TraceError: If the series grows, or no player reads data.
+            TraceError: If the options make no sense, nothing reads data, or it grows.
         """
+        if self.depth < len(game.schedule) or not 0 <= self.damping < 1:
+            raise TraceError(
+                f"`depth` must be at least {len(game.schedule)}, one round of moves, and "
+                f"`damping` in [0, 1), got {self.depth!r} and {self.damping!r}."
+            )
         trajectory.require(data, trajectory.n_steps)
         plan = replace(trajectory.plan, seed=_rng.derive(self.seed, "implicit"))
-        epoch = _whole_epoch(game, plan, trajectory.n_steps)
-        n_moves, done = self.depth + len(epoch), 0
+        reading = _moves_that_read_all(game, plan, trajectory.n_steps)
+        n_moves, done = self.depth + len(reading), 0
+        advance = on_move or (lambda done, total: None)
         terms, sums = list(cotangents), [{} for _ in cotangents]
         for move in reversed(range(trajectory.n_steps, trajectory.n_steps + self.depth)):
             tape = Tape(game, data, plan, replace(trajectory.final, step=move))
@@ -254,20 +264,19 @@ class Implicit(AbstractAdjoint):
                     sums[i] = _plus(sums[i], term)
                 pulled, _ = tape.pull(term, keep=i + 1 < len(terms))
                 terms[i] = {k: (1 - self.damping) * v for k, v in pulled.items()}
-            done += 1
-            if on_move is not None:
-                on_move(done, n_moves)
+            advance(done := done + 1, n_moves)
         for cotangent, term in zip(cotangents, terms, strict=True):
             self._require_convergence(cotangent, term)
         gradients = torch.zeros(len(cotangents), len(data), dtype=torch.float64)
-        for move in epoch:
+        unread = torch.ones(len(data), dtype=torch.bool)
+        for move in reading:
             tape = Tape(game, data, plan, replace(trajectory.final, step=move))
+            new = unread[tape.index]
             for i, sum_ in enumerate(sums):
                 _, by_weight = tape.pull(sum_, keep=i + 1 < len(sums))
-                gradients[i].index_add_(0, tape.index, by_weight)
-            done += 1
-            if on_move is not None:
-                on_move(done, n_moves)
+                gradients[i, tape.index[new]] = by_weight[new]
+            unread[tape.index] = False
+            advance(done := done + 1, n_moves)
         # One reading move of so many reads a given instance.
         return gradients / plan.batches_per_epoch
 
@@ -298,16 +307,22 @@ class ForwardMode(AbstractAdjoint):
     start: int = 0
 
     def gradients(self, game, data, trajectory, cotangents, on_move=None):
-        """See `AbstractAdjoint.gradients`."""
-        state = trajectory.state_at(game, data, self.start)
-        rows = torch.tensor(self.instances)
-        floating = {k for k, v in state.tensors().items() if v.is_floating_point()}
-        tangents = {
-            name: torch.zeros(
-                len(rows), *value.shape, dtype=value.dtype, device=value.device
+        """See `AbstractAdjoint.gradients`.
+
+        Raises:
+            TraceError: If an instance does not exist.
+        """
+        rows = torch.tensor(self.instances, dtype=torch.int64)
+        if not len(rows) or int(rows.min()) < 0 or int(rows.max()) >= len(data):
+            raise TraceError(
+                f"`instances` must name rows from 0 to {len(data) - 1}, at least one, got "
+                f"{self.instances}."
             )
+        state = trajectory.state_at(game, data, self.start)
+        tangents = {
+            name: value.new_zeros(len(rows), *value.shape)
             for name, value in state.tensors().items()
-            if name in floating
+            if value.is_floating_point()
         }
         while state.step < trajectory.n_steps:
             tangents, state = _push(game, data, trajectory.plan, state, tangents, rows)
@@ -318,9 +333,8 @@ class ForwardMode(AbstractAdjoint):
         for i, cotangent in enumerate(cotangents):
             by_row = torch.zeros(len(rows), dtype=torch.float64)
             for name, value in cotangent.items():
-                by_row += (
-                    (tangents[name] * value).reshape(len(rows), -1).sum(1).double().cpu()
-                )
+                products = (tangents[name] * value).reshape(len(rows), -1)
+                by_row += products.sum(1).double().cpu()
             gradients[i, rows] = by_row
         return gradients
 
@@ -350,8 +364,10 @@ def _push(
     return pushed, after
 
 
-def _whole_epoch(game: Game, plan: Plan, start: int) -> range:
-    """The first moves from `start` on that read one epoch from its first batch on.
+def _moves_that_read_all(game: Game, plan: Plan, start: int) -> list[int]:
+    """The moves that read every instance, from the first epoch that begins after `start`.
+
+    An epoch drops the remainder of a division into batches; later epochs bring it.
 
     Raises:
         TraceError: If no move reads anything.
@@ -361,20 +377,21 @@ def _whole_epoch(game: Game, plan: Plan, start: int) -> range:
             "No player reads instances (`readers` of the game is empty), so no instance "
             "has an influence. Name the players whose loss reads the batch in `readers`."
         )
-    begin = start
-    while game.n_reads(begin) % plan.batches_per_epoch:
-        begin += 1
-    end, reads = begin, game.n_reads(begin)
-    while game.n_reads(end) < reads + plan.batches_per_epoch:
-        end += 1
-    return range(begin, end)
+    move = start
+    while game.n_reads(move) % plan.batches_per_epoch:
+        move += 1
+    moves, unread = [], torch.ones(plan.n_instances, dtype=torch.bool)
+    while unread.any():
+        if game.reads(move):
+            moves.append(move)
+            unread[plan.index(game.n_reads(move))] = False
+        move += 1
+    return moves
 
 
 def _plus(left: Tensors, right: Tensors) -> Tensors:
-    total = {**left, **right}
-    for name in left.keys() & right.keys():
-        total[name] = left[name] + right[name]
-    return total
+    both = left.keys() & right.keys()
+    return {**left, **right, **{name: left[name] + right[name] for name in both}}
 
 
 def _size(cotangent: Tensors) -> float:

@@ -13,11 +13,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from counterplay.errors import RunError
-from counterplay.game import State
+from counterplay.game import State, STATE_PARTS
 from counterplay.typing import Tensors
 
 
-PARTS = ("params", "buffers", "slots", "averages")
 _FACTS = "counterplay.state"  # what a file says about its state
 
 
@@ -33,7 +32,7 @@ def fingerprint(state: State) -> str:
 
 def _groups(state: State) -> dict[str, list[str]]:
     """Which player has which part; one without tensors shows nowhere else."""
-    return {part: sorted(getattr(state, part)) for part in PARTS}
+    return {part: sorted(getattr(state, part)) for part in STATE_PARTS}
 
 
 def _bytes(tensor: Tensor) -> memoryview:
@@ -158,7 +157,7 @@ def _damaged(path: Path) -> str:
 
 
 def _assemble(step: int, groups: dict[str, list[str]], tensors: Tensors) -> State:
-    parts = {part: {player: {} for player in groups[part]} for part in PARTS}
+    parts = {part: {player: {} for player in groups[part]} for part in STATE_PARTS}
     for flat, tensor in tensors.items():
         part, player, name = flat.split("/", 2)
         parts[part][player][name] = tensor

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from counterplay._adjoint import AbstractAdjoint, Unroll
 from counterplay._influence import trace
 from counterplay._retrain import (
+    count_of,
     counterfactual_effects,
     Executor,
     leave_out,
@@ -23,6 +24,9 @@ from counterplay.errors import DataError
 from counterplay.game import Columns, Game
 from counterplay.metrics.target import Target
 from counterplay.typing import Index, PerInstance
+
+
+FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,10 @@ class Cleansing:
                 "fraction": fraction,
                 "before": self.before[metric],
                 "after": float(values[i, j]),
-                "gain": self._gain(metric, float(values[i, j])),
+                "gain": float(gains[i, j]),
             }
             for metric, values in self.after.items()
+            for gains in [self.gains(metric)]
             for i, method in enumerate(self.methods)
             for j, fraction in enumerate(self.fractions)
         ]
@@ -65,9 +70,6 @@ class Cleansing:
         """Improvement over no removal, positive is better, `(n_methods, n_fractions)`."""
         sign = 1.0 if self.higher_is_better[metric] else -1.0
         return sign * (self.after[metric] - self.before[metric])
-
-    def _gain(self, metric: str, after: float) -> float:
-        return (after - self.before[metric]) * (1 if self.higher_is_better[metric] else -1)
 
 
 def cleanse(
@@ -78,7 +80,7 @@ def cleanse(
     *,
     report: Sequence[Target],
     scores: Mapping[str, PerInstance] | None = None,
-    fractions: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3),
+    fractions: Sequence[float] = FRACTIONS,
     adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
     since: int = 0,
     executor: Executor = "vmap",
@@ -95,7 +97,8 @@ def cleanse(
         metric: What influence is traced on, computed on validation data.
         report: What is reported, computed on test data.
         scores: Harm scores of other methods by name, `(n,)` each; see
-            `counterplay.baselines`. The influence on `metric` is added to them.
+            `counterplay.baselines`. The influence on `metric` is traced and added to them,
+            unless the name of one begins with "influence".
         fractions: Shares of the training set to remove.
         adjoint: How the influence is computed.
         since: Retrain only from this move on.
@@ -114,16 +117,8 @@ def cleanse(
     if not scores or not any(name.startswith("influence") for name in scores):
         influence = trace(game, data, trajectory, metric, adjoint=adjoint)
         scores = {f"influence on {metric.name}": influence.harm, **(scores or {})}
-    for name, score in scores.items():
-        if score.shape != (len(data),) or bool(score.isnan().any()):
-            raise DataError(
-                f"The scores of {name!r} must be {len(data)} numbers without NaN, got "
-                f"shape {tuple(score.shape)}."
-            )
-    orders = {
-        name: score.argsort(descending=True, stable=True) for name, score in scores.items()
-    }
-    counts = [_count(fraction, len(data)) for fraction in fractions]
+    orders = {name: _order(name, score, len(data)) for name, score in scores.items()}
+    counts = [count_of(fraction, len(data)) for fraction in fractions]
     groups = [order[:count] for order in orders.values() for count in counts]
     metrics = [metric, *report]
     effects = counterfactual_effects(
@@ -179,10 +174,18 @@ def require_disjoint(data: Columns, metric: Target, report: Sequence[Target]) ->
             )
 
 
-def _count(fraction: float, n: int) -> int:
-    if not 0 < fraction < 1:
-        raise DataError(f"`fractions` must lie between 0 and 1, got {fraction!r}.")
-    return max(1, round(fraction * n))
+def _order(name: str, score: PerInstance, n: int) -> Index:
+    """The rows of the training set, the most harmful first.
+
+    Raises:
+        DataError: If the scores do not fit.
+    """
+    if score.shape != (n,) or bool(score.isnan().any()):
+        raise DataError(
+            f"The scores of {name!r} must be {n} numbers without NaN, got shape "
+            f"{tuple(score.shape)}."
+        )
+    return score.argsort(descending=True, stable=True)
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,8 @@ def cleanse_iteratively(
     report: Sequence[Target] = (),
     step: float = 0.02,
     n_rounds: int = 10,
-    adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
+    since: int = 0,
+    adjoint: AbstractAdjoint | None = None,
     on_round: Callable[[Round], None] | None = None,
 ) -> tuple[Trajectory, list[Round]]:
     """Remove a few, retrain, trace again; step and stopping are chosen on validation data.
@@ -285,7 +289,8 @@ def cleanse_iteratively(
         report: What is reported, computed on test data.
         step: First share to remove in one round.
         n_rounds: Most rounds to play.
-        adjoint: How the influence is computed.
+        since: Trace and retrain only from this move on.
+        adjoint: How the influence is computed; unrolling these moves if left out.
         on_round: Called after each round.
 
     Returns:
@@ -294,7 +299,8 @@ def cleanse_iteratively(
     require_disjoint(data, metric, report)
     sign = 1.0 if metric.higher_is_better else -1.0
     best, rounds = trajectory, []
-    value, size = metric.value(best.final), _count(step, len(data))
+    adjoint = adjoint or Unroll(last=trajectory.n_steps - since)
+    value, size = metric.value(best.final), count_of(step, len(data))
     influence = trace(game, data, best, metric, adjoint=adjoint)
     for _ in range(n_rounds):
         weights = best.plan.weights
@@ -305,7 +311,9 @@ def cleanse_iteratively(
         harm = influence.harm.clone()
         harm[weights == 0] = -math.inf
         group = harm.argsort(descending=True)[:size]
-        candidate = retrain(game, data, trajectory, weights=removed(weights, group))
+        candidate = retrain(
+            game, data, trajectory, weights=removed(weights, group), since=since
+        )
         reached = metric.value(candidate.final)
         accepted = sign * (reached - value) > 0
         found = Round(

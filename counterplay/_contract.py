@@ -1,5 +1,8 @@
 """The promise every loss makes: an instance at weight 0 is invisible."""
 
+import itertools
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -37,24 +40,18 @@ def visible_at_zero(
 
 
 def refuse_coupling(game: Game, data: Columns, plan: Plan, state: State) -> None:
-    """Check the weight contract on the first batch that is read.
+    """Check the weight contract of every reading player on the first batch it reads.
 
     Raises:
         GameError: If an instance at weight 0 still has an effect.
     """
     if game.couples_instances:
         return
-    move = next((m for m in range(len(game.schedule)) if game.reads(state.step + m)), None)
-    if move is None:
-        return
-    reading = State(
-        state.step + move, state.params, state.buffers, state.slots, state.averages
-    )
-    batch, noise = draw(game, data, plan, reading)
-    weights = weights_of(plan, batch, reading)
-    for player in game.movers(reading.step):
-        if player not in game.readers:
-            continue
+    for player in game.readers:
+        move = next(m for m in itertools.count(state.step) if player in game.movers(m))
+        reading = replace(state, step=move)
+        batch, noise = draw(game, data, plan, reading)
+        weights = weights_of(plan, batch, reading)
         with layer_noise(game, plan, reading.step):
             seen = visible_at_zero(game, player, reading, batch, noise, weights)
         leaking = [name for name, size in seen.items() if size > 0]

@@ -14,14 +14,13 @@ from typing import Any, TypeVar
 
 import joblib
 import numpy as np
-import torch
 
 from counterplay._adjoint import Unroll
-from counterplay._cleanse import compare
+from counterplay._cleanse import compare, FRACTIONS
 from counterplay._influence import trace
 from counterplay._recipe import read_toml, Recipe
 from counterplay._retrain import Bank, Executor
-from counterplay._study import cleanse_seeds
+from counterplay._study import cleanse_seeds, one_thread
 from counterplay._verify import verify
 from counterplay.errors import ConfigError
 
@@ -57,10 +56,11 @@ class Sweep:
     Attributes:
         fractions: Shares of the data that are removed.
         last_epochs: Retrain only the last passes over the data; 0 retrains the whole run.
+        executor: How runs are retrained: `"vmap"`, `"processes"` or `"serial"`.
         chunk: Runs played at once.
     """
 
-    fractions: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+    fractions: Sequence[float] = FRACTIONS
     last_epochs: int = 0
     executor: Executor = "vmap"
     chunk: int = 32
@@ -113,9 +113,9 @@ def _made(study: type[Study], name: str, tables: dict[str, Any]) -> Study:
     return study(**tables[name])
 
 
+@one_thread()
 def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
     """The weight ladder of one seed: agreement rows for every trace length and metric."""
-    torch.set_num_threads(1)
     game, data = recipe.make_game(), recipe.splits.train
     trajectory = recipe.record(game)
     targets = recipe.targets(game)

@@ -19,9 +19,9 @@ from typing import Any, Self
 import tomli_w
 from torch import Tensor
 
-from counterplay import data as datasets, features as feature_maps, games, nets
+from counterplay import data as datasets, features as feature_maps, games, metrics, nets
 from counterplay._play import play
-from counterplay._trajectory import Trajectory
+from counterplay._trajectory import make_plan, Trajectory
 from counterplay.data.corrupt import corrupt, without_class
 from counterplay.data.splits import Splits
 from counterplay.errors import ConfigError
@@ -198,6 +198,20 @@ class Recipe:
         )
         return factory(generator, discriminator, **options)
 
+    def require_playable(self) -> None:
+        """Refuse a recipe that would fail before its first move.
+
+        Raises:
+            ConfigError: If there is no move to play.
+        """
+        table = {**_PLAY_DEFAULTS, **self.play}
+        if table["n_steps"] < 1:
+            raise ConfigError(f"`play.n_steps` must be at least 1, got {table['n_steps']}.")
+        make_plan(self.splits.train, batch_size=table["batch_size"], seed=table["seed"])
+        for name in (*self.metric_names, *self.report_names):
+            metrics.load(name)
+        self.make_game()
+
     @functools.cached_property
     def feature_map(self) -> FeatureMap:
         """The feature map; one that is trained learns on the validation split."""
@@ -235,7 +249,7 @@ class Recipe:
         return found
 
     def _log_density(self) -> Callable[[Tensor], Tensor]:
-        """The true log density of the data.
+        """The true log density of the data, with the options of the recipe.
 
         Raises:
             ConfigError: If it is not known.
@@ -247,7 +261,9 @@ class Recipe:
                 f"The metric 'mean_log_density' needs data of a known density, which "
                 f"{self.data['name']!r} has not. Use 'average_log_likelihood'."
             )
-        return log_density
+        known = inspect.signature(log_density).parameters
+        options = {key: value for key, value in self.data.items() if key in known}
+        return functools.partial(log_density, **options)
 
     def record(self, game: Game, **options: Any) -> Trajectory:
         """Play the game as the recipe says; see `counterplay.play` for the options."""

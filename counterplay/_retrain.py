@@ -21,7 +21,7 @@ from torch import Tensor
 from counterplay._play import continue_run, OnStep
 from counterplay._step import by_transform, step
 from counterplay._trajectory import draw, layer_noise, make_plan, Trajectory, weights_of
-from counterplay.errors import DataError, GameError, RunError
+from counterplay.errors import ConfigError, DataError, GameError, RunError
 from counterplay.game import Columns, Game, State
 from counterplay.metrics.target import Target
 from counterplay.typing import Index, PerInstance, Tensors
@@ -99,6 +99,17 @@ def removed(weights: PerInstance, instances: Index | Sequence[int]) -> PerInstan
         )
     weights[index] = 0.0
     return weights
+
+
+def count_of(fraction: float, n: int) -> int:
+    """How many of `n` instances a share is; at least one.
+
+    Raises:
+        DataError: If the share is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"`fractions` must lie between 0 and 1, got {fraction!r}.")
+    return max(1, round(fraction * n))
 
 
 class Bank(MutableMapping[str, list[float]]):
@@ -180,7 +191,15 @@ def counterfactual_effects(
 
     Returns:
         Shape `(n_runs, n_metrics)`, float64.
+
+    Raises:
+        ConfigError: If there is no such executor, or `chunk` is below 1.
     """
+    if executor not in _PLAYERS or chunk < 1:
+        raise ConfigError(
+            f"`executor` must be one of {sorted(_PLAYERS)} and `chunk` at least 1, got "
+            f"{executor!r} and {chunk!r}."
+        )
     bank = {} if bank is None else bank
     trajectory.require(data, since)
     protocol = [f"{metric.name}={metric.value(trajectory.final)!r}" for metric in metrics]

@@ -44,7 +44,12 @@ def _standard(rows: Array) -> Array:
 
 
 def spearman(predicted: Array, actual: Array) -> Array:
-    """Rank correlation of each row; on subsets, the linear datamodeling score."""
+    """Rank correlation of each row; on subsets, the linear datamodeling score.
+
+    Source: Park et al. 2023, arXiv 2303.14186, section 2 (the score).
+    Differs: small groups are left out of one run with its seed, where theirs are halves of
+    the data with fresh seeds.
+    """
     return pearson(stats.rankdata(predicted, axis=-1), stats.rankdata(actual, axis=-1))
 
 

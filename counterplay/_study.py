@@ -15,7 +15,7 @@ import torch
 from counterplay import baselines
 from counterplay._adjoint import AbstractAdjoint, Unroll
 from counterplay._checkpoint import FolderCheckpoints, write_atomically
-from counterplay._cleanse import cleanse, Cleansing
+from counterplay._cleanse import cleanse, Cleansing, FRACTIONS
 from counterplay._influence import Influence, trace
 from counterplay._recipe import Recipe
 from counterplay._retrain import Bank, Executor
@@ -26,7 +26,6 @@ from counterplay.metrics.target import FeatureMap, Target
 from counterplay.typing import Features, PerInstance
 
 
-FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 Scores = dict[str, PerInstance]
 OnSeed = Callable[[Cleansing], None]
 
@@ -57,7 +56,7 @@ def cleanse_seeds(
         n_jobs: Seeds computed at once, in processes of their own.
         folder: Where each seed keeps its checkpoints, finished retrainings and result, in a
             folder named by the seed, so that an interrupted study goes on where it stopped.
-        executor: How runs are retrained, see `counterplay._retrain`.
+        executor: How runs are retrained: `"vmap"`, `"processes"` or `"serial"`.
         chunk: Runs retrained at once.
         adjoint: How influence is computed; unrolling the retrained moves if left out.
         on_seed: Called with each result.
@@ -84,29 +83,33 @@ def cleanse_seeds(
     return found
 
 
-def baseline_scores(
-    recipe: Recipe,
-    game: Game,
-    trajectory: Trajectory,
-    *,
-    adjoint: AbstractAdjoint | None = None,
-) -> Scores:
-    """Harm by every other way to choose what to remove, `(n,)` each; see `baselines`.
+def baseline_scores(recipe: Recipe, game: Game, trajectory: Trajectory) -> Scores:
+    """Harm by every way to choose that needs no trace, `(n,)` each; see `baselines`.
 
     Args:
         recipe: The recipe of the run.
         game: Its game.
         trajectory: The run.
-        adjoint: How the influence on the discriminator's loss is computed.
 
     Returns:
         Scores by the name of the method, the highest to be removed first.
     """
-    rival = _loss_of_reader(recipe, game)
-    influence = trace(
-        game, recipe.splits.train, trajectory, rival, adjoint=adjoint or Unroll()
-    )
-    return {**_untraced(recipe, game, trajectory), "discriminator's loss": influence.harm}
+    train, final, player = recipe.splits.train, trajectory.final, game.readers[0]
+    features = _features(recipe.feature_map, train)
+    scores = {
+        "random": baselines.random(len(train), seed=recipe.seed),
+        "isolation forest": baselines.isolation_forest(train["x"], seed=recipe.seed),
+        "density on features": baselines.density(features),
+        "discriminator's score": baselines.discriminator_score(
+            game, train, final, player=player
+        ),
+        "gradient norm": baselines.gradient_norm(game, train, final, player=player),
+    }
+    if recipe.feature_map.name != "identity":
+        scores["isolation forest on features"] = baselines.isolation_forest(
+            features, seed=recipe.seed
+        )
+    return scores
 
 
 def detection(recipe: Recipe, cleansings: Sequence[Cleansing]) -> dict[str, Any] | None:
@@ -188,7 +191,7 @@ class _Sweep:
 
 
 def _cleanse_seed(recipe: Recipe, sweep: _Sweep, folder: Path | None) -> Cleansing:
-    with _one_thread():
+    with one_thread():
         if folder is None:
             return _cleanse(recipe, sweep, checkpoints={}, bank={})
         checkpoints = FolderCheckpoints(folder / "checkpoints", run=recipe.identity)
@@ -246,7 +249,7 @@ def _cleanse(
         report=reported(recipe, game),
         scores={
             **_harm(influences[:-1]),
-            **_untraced(recipe, game, trajectory),
+            **baseline_scores(recipe, game, trajectory),
             "discriminator's loss": influences[-1].harm,
         },
         fractions=sweep.fractions,
@@ -271,32 +274,18 @@ def _loss_of_reader(recipe: Recipe, game: Game) -> Target:
     return baselines.discriminator_loss(game, recipe.splits.valid, player=game.readers[0])
 
 
-def _untraced(recipe: Recipe, game: Game, trajectory: Trajectory) -> Scores:
-    train, final, player = recipe.splits.train, trajectory.final, game.readers[0]
-    features = _features(recipe.feature_map, train)
-    scores = {
-        "random": baselines.random(len(train), seed=recipe.seed),
-        "isolation forest": baselines.isolation_forest(train["x"], seed=recipe.seed),
-        "density on features": baselines.density(features),
-        "discriminator's score": baselines.discriminator_score(
-            game, train, final, player=player
-        ),
-        "gradient norm": baselines.gradient_norm(game, train, final, player=player),
-    }
-    if recipe.feature_map.name != "identity":
-        scores["isolation forest on features"] = baselines.isolation_forest(
-            features, seed=recipe.seed
-        )
-    return scores
-
-
 def _features(feature_map: FeatureMap, data: Columns) -> Features:
     with torch.no_grad():
         return torch.cat([feature_map(x) for x in data["x"].split(256)])
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Compute in one thread, so that results do not depend on how many runs are played.
+
+    Yields:
+        Nothing.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -7,7 +7,7 @@ draws are functions of the seed and the move, so a replay sees what the first pa
 import functools
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -88,7 +88,16 @@ class Trajectory:
         return self.checkpoints[self.n_steps]
 
     def epochs_back(self, game: Game, n_epochs: int) -> int:
-        """The move at which the last `n_epochs` passes over the data begin."""
+        """The move at which the last `n_epochs` passes over the data begin.
+
+        Raises:
+            TraceError: If that is less than one pass.
+        """
+        if n_epochs < 1:
+            raise TraceError(
+                f"The number of epochs to go back must be at least 1, got {n_epochs!r}. "
+                "Leave it out for the whole run."
+            )
         reads = game.n_reads(self.n_steps) - n_epochs * self.plan.batches_per_epoch
         move = self.n_steps
         while move > 0 and game.n_reads(move) > max(reads, 0):
@@ -250,7 +259,7 @@ def weights_of(plan: Plan, batch: Batch, state: State) -> Tensor:
     return plan.weights[batch.index].to(any_param)
 
 
-def layer_noise(game: Game, plan: Plan, move: int):
+def layer_noise(game: Game, plan: Plan, move: int) -> AbstractContextManager[None]:
     """A context in which layers such as dropout draw the move's own numbers."""
     if game.has_dropout:
         return _rng.seeded(plan.seed, "layers", move)

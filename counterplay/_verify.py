@@ -15,7 +15,13 @@ from torch import Tensor
 
 from counterplay import _rng
 from counterplay._influence import Influence
-from counterplay._retrain import counterfactual_effects, Executor, leave_out, OnRuns
+from counterplay._retrain import (
+    count_of,
+    counterfactual_effects,
+    Executor,
+    leave_out,
+    OnRuns,
+)
 from counterplay._statistics import (
     Array,
     Estimate,
@@ -39,10 +45,11 @@ MEASURES = {
     "jaccard": jaccard_of_extremes,
 }
 ADVICE = (
+    "Adam's epsilon inside the root (`eps_root`, 1e-4 to 1e-2)",
     "a lower learning rate, or fewer moves",
     "a larger batch",
-    "Adam's epsilon inside the root (`eps_root`, 1e-4 to 1e-2)",
-    "smooth activations (tanh, SiLU, softplus) in place of ReLU and max",
+    "smooth activations (tanh, SiLU, softplus) in place of ReLU and leaky ReLU",
+    "a penalty on the discriminator's slope (`r1`)",
     "a shorter trace (`last=`) with retraining of the same moves",
 )
 
@@ -172,7 +179,8 @@ def verify(
         trajectory: The run.
         metric: The metric that was traced.
         influence: One influence, or several of different adjoints, judged on the same runs.
-        instances: How many random instances to leave out one at a time, or which.
+        instances: How many random instances to leave out one at a time, of those that the
+            run has not left out already; or which.
         lowered: How far their weight is lowered; 1 removes them.
         subsets: Random groups to leave out per fraction (linear datamodeling score).
         fractions: Shares of the data that these groups hold.
@@ -187,22 +195,13 @@ def verify(
         The comparisons and a verdict per adjoint.
 
     Raises:
-        TraceError: If an influence is of another metric, or `lowered` is empty.
+        TraceError: If an influence is of another metric, or `lowered` or `instances` is
+            empty.
     """
     influences = [influence] if isinstance(influence, Influence) else list(influence)
-    for one in influences:
-        if one.metric != metric.name:
-            raise TraceError(
-                f"The influence is on {one.metric!r}, but {metric.name!r} is to be "
-                "verified."
-            )
-    if not lowered:
-        raise TraceError(
-            "`lowered` is empty, so there is no retraining to judge the influence by. Use "
-            "`lowered=(0.1, 1.0)`: a small step and a removal."
-        )
+    _require_comparable(influences, metric, lowered)
     rows_of, weights = {}, trajectory.plan.weights
-    chosen = _choose(instances, len(data), seed)
+    chosen = _choose(instances, weights, seed)
     for level in lowered:
         rows_of["instance", level] = (chosen[:, None], _lower(weights, chosen, level))
     for fraction in fractions if subsets else ():
@@ -243,6 +242,10 @@ def judge(comparisons: Sequence[Comparison], adjoint: str) -> Verdict:
     )
     if np.isfinite(tau.value) and tau.value >= 0.3 and tau.p_value < 0.01:
         return Verdict(True, found)
+    if tau.value >= 0.3:
+        return Verdict(
+            False, f"{found}: too few instances to tell", ("more instances to leave out",)
+        )
     cause = (
         "the metric is not smooth in the weights over this many moves"
         if small < 0.9
@@ -251,10 +254,39 @@ def judge(comparisons: Sequence[Comparison], adjoint: str) -> Verdict:
     return Verdict(False, f"{found}: {cause}", ADVICE)
 
 
-def _choose(instances: int | Index, n: int, seed: int) -> Index:
+def _require_comparable(
+    influences: Sequence[Influence], metric: Target, lowered: Sequence[float]
+) -> None:
+    for one in influences:
+        if one.metric != metric.name:
+            raise TraceError(
+                f"The influence is on {one.metric!r}, but {metric.name!r} is to be "
+                "verified."
+            )
+    if not lowered:
+        raise TraceError(
+            "`lowered` is empty, so there is no retraining to judge the influence by. Use "
+            "`lowered=(0.1, 1.0)`: a small step and a removal."
+        )
+
+
+def _choose(instances: int | Index, weights: Tensor, seed: int) -> Index:
+    """The rows to leave out; one that is left out already would show no change at all.
+
+    Raises:
+        TraceError: If there is none, or one does not exist.
+    """
     if isinstance(instances, int):
-        return _rng.permutation(n, seed, "verify", "instances")[:instances]
-    return torch.as_tensor(instances, dtype=torch.int64)
+        order = _rng.permutation(len(weights), seed, "verify", "instances")
+        chosen = order[weights[order] != 0][: max(instances, 0)]
+    else:
+        chosen = torch.as_tensor(instances, dtype=torch.int64)
+    if not len(chosen) or int(chosen.min()) < 0 or int(chosen.max()) >= len(weights):
+        raise TraceError(
+            f"`instances` must be at least 1, or rows from 0 to {len(weights) - 1}, got "
+            f"{instances!r}."
+        )
+    return chosen
 
 
 def _lower(weights: Tensor, instances: Index, level: float) -> Tensor:
@@ -264,7 +296,7 @@ def _lower(weights: Tensor, instances: Index, level: float) -> Tensor:
 
 
 def _groups(n: int, fraction: float, count: int, seed: int) -> Tensor:
-    size = max(1, round(fraction * n))
+    size = count_of(fraction, n)
     return torch.stack(
         [_rng.permutation(n, seed, "verify", f"{fraction}", i)[:size] for i in range(count)]
     )

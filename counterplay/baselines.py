@@ -87,7 +87,11 @@ def discriminator_score(
 def gradient_norm(
     game: Game, data: Columns, state: State, *, player: str = "D", batch_size: int = 64
 ) -> PerInstance:
-    """What pulls hardest at the final discriminator comes first: its gradient's norm."""
+    """What pulls hardest at the final discriminator comes first: its gradient's norm.
+
+    Source: Paul, Ganguli, Dziugaite 2021, arXiv 2107.07075 (GraNd), there for classifiers.
+    Differs: at the end of one run, where theirs is a mean over networks early in training.
+    """
     scores = torch.zeros(len(data), dtype=torch.float64)
     for batch, noise, weights in _batches(game, data, state, batch_size):
 

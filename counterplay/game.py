@@ -44,6 +44,7 @@ _MIXING = (
     nn.SyncBatchNorm,
     _layers.BatchNorm,
 )
+STATE_PARTS = ("params", "buffers", "slots", "averages")
 Move = tuple[str, ...]  # the players that move together, each reading the same old state
 
 
@@ -198,7 +199,7 @@ class State:
         """All tensors under flat names, such as `params/G/0.weight`."""
         return {
             f"{part}/{player}/{name}": tensor
-            for part in ("params", "buffers", "slots", "averages")
+            for part in STATE_PARTS
             for player, group in getattr(self, part).items()
             for name, tensor in group.items()
         }
@@ -210,7 +211,7 @@ class State:
                 player: {name: tensors[f"{part}/{player}/{name}"] for name in group}
                 for player, group in getattr(self, part).items()
             }
-            for part in ("params", "buffers", "slots", "averages")
+            for part in STATE_PARTS
         }
         return replace(self, **parts)
 

@@ -92,6 +92,7 @@ def rmsprop(
     """RMSprop, equal to `torch.optim.RMSprop` at `eps_root=0`.
 
     `eps_root` is added inside the root, which makes the step smooth at zero gradient.
+    Source: Tieleman and Hinton 2012, lecture 6.5.
     """
     _require("lr", lr, low=0.0)
     _require("alpha", alpha, low=0.0, high=1.0)
@@ -143,6 +144,7 @@ def adam(
     With `eps` outside the root the step is nearly a jump where a gradient passes zero,
     which makes the effect of one instance jumpy too; `eps_root`, inside the root, smooths
     it.
+    Source: Kingma and Ba 2015, arXiv 1412.6980, algorithm 1.
 
     Args:
         lr: Learning rate, or a function of the move.
@@ -201,7 +203,10 @@ def adamw(
     eps_root: float = 0.0,
     weight_decay: float = 1e-2,
 ) -> Optimizer:
-    """Adam with decoupled weight decay, equal to `torch.optim.AdamW` at `eps_root=0`."""
+    """Adam with decoupled weight decay, equal to `torch.optim.AdamW` at `eps_root=0`.
+
+    Source: Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2.
+    """
     return adam(
         lr,
         betas=betas,

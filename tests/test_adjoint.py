@@ -241,6 +241,39 @@ def test_damping_shrinks_each_further_term():
     exact(traced(case, run, Implicit(depth=2, damping=0.25)), 0.25 * short + 0.75 * longer)
 
 
+def test_implicit_reaches_the_instances_that_an_epoch_drops():
+    case = cases.mean()
+    run = play(case.game, case.data, n_steps=40, batch_size=3)
+    theta = run.final.params["D"]["weight"]
+    expected = (case.data["x"][:, 0] - theta[0, 0]) / 6
+    exact(traced(case, run, Implicit(depth=400)), expected)
+
+
+@pytest.mark.parametrize("adjoint", [Implicit(depth=0), Implicit(damping=1.0)])
+def test_a_series_that_makes_no_sense_is_refused(adjoint):
+    case = cases.ridge()
+    run = play(case.game, case.data, n_steps=2, batch_size=8)
+    with pytest.raises(
+        TraceError, match=r"`depth` must be at least 1, one round .*`damping"
+    ):
+        traced(case, run, adjoint)
+
+
+@pytest.mark.parametrize("rows", [(), (-1,), (0, 8)])
+def test_tangents_of_instances_that_do_not_exist_are_refused(rows):
+    case = cases.ridge()
+    run = play(case.game, case.data, n_steps=2, batch_size=8)
+    with pytest.raises(TraceError, match=r"`instances` must name rows from 0 to 7"):
+        traced(case, run, ForwardMode(rows))
+
+
+def test_a_tape_without_a_move_is_refused():
+    case = cases.ridge()
+    run = play(case.game, case.data, n_steps=2, batch_size=8)
+    with pytest.raises(TraceError, match=r"`tape` is the number of moves .* got 0"):
+        traced(case, run, Unroll(tape=0))
+
+
 def test_a_diverging_series_is_refused():
     case = cases.ridge(lr=50.0)
     run = play(case.game, case.data, n_steps=2, batch_size=8)

@@ -92,6 +92,20 @@ def test_the_first_move_that_reads_is_checked(schedule):
         play(game, cases.points(), n_steps=1, batch_size=4)
 
 
+def test_every_player_that_reads_is_checked():
+    game = cases.make("gan").game
+    schedule = (("D",), ("G",))
+
+    def leaking(params, batch, noise, weights):
+        del weights
+        return game.losses["G"](params, batch, noise, None) + batch["x"].mean()
+
+    losses = {"D": game.losses["D"], "G": leaking}
+    both = replace(game, losses=losses, readers=("D", "G"), schedule=schedule)
+    with pytest.raises(GameError, match=r"player 'G' through column 'x'"):
+        play(both, cases.points(), n_steps=1, batch_size=4)
+
+
 def test_what_shows_at_weight_zero_is_measured():
     case = cases.ridge()
     plan = make_plan(case.data, batch_size=4, seed=0)

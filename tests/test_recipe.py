@@ -1,6 +1,8 @@
 """Recipes: complete, checked, and enough to repeat a run."""
 
 import tomllib
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +10,9 @@ import torch
 from counterplay._checkpoint import fingerprint
 from counterplay._play import play
 from counterplay._recipe import read_toml, Recipe
+from counterplay.data.ring import log_density
 from counterplay.errors import ConfigError, GameError
+from counterplay.metrics.target import of_samples
 
 
 BASE = {
@@ -168,6 +172,10 @@ def test_the_known_density_of_the_data_is_a_metric():
     game = one.make_game()
     (target,) = one.targets(game)
     assert torch.isfinite(torch.tensor(target.value(game.initial())))
+    (wide,) = replace(one, data={**BASE["data"], "std": 1.0}).targets(game)
+    density = {"log_density": partial(log_density, std=1.0)}
+    same = of_samples("mean_log_density", game, n=32, seed=1, options=density)
+    assert wide.value(game.initial()) == same.value(game.initial())
     digits = recipe(data={"name": "digits"}, metric={"names": ["mean_log_density"]})
     with pytest.raises(ConfigError, match=r"needs data of a known density, which 'digits'"):
         digits.targets(digits.make_game())

@@ -11,13 +11,14 @@ from counterplay._checkpoint import FolderCheckpoints
 from counterplay._play import play
 from counterplay._retrain import (
     Bank,
+    count_of,
     counterfactual_effects,
     final_states,
     leave_out,
     removed,
     retrain,
 )
-from counterplay.errors import DataError, GameError, RunError, TraceError
+from counterplay.errors import ConfigError, DataError, GameError, RunError, TraceError
 
 
 def same(ours, theirs):
@@ -174,6 +175,22 @@ def counting(monkeypatch):
 
     monkeypatch.setitem(_retrain._PLAYERS, "serial", play_serially)
     return played
+
+
+@pytest.mark.parametrize("options", [{"executor": "threads"}, {"chunk": 0}])
+def test_runs_that_cannot_be_played_are_refused(options):
+    case, run = recorded(n_steps=2)
+    rows = leave_out(run.plan.weights, [[0]])
+    with pytest.raises(
+        ConfigError, match=r"`executor` must be one of .* `chunk` at least 1"
+    ):
+        counterfactual_effects(case.game, case.data, run, [case.metric], rows, **options)
+
+
+def test_a_share_is_at_least_one_instance():
+    assert [count_of(share, 8) for share in (0.01, 0.25)] == [1, 2]
+    with pytest.raises(DataError, match=r"`fractions` must lie between 0 and 1, got 1.5"):
+        count_of(1.5, 8)
 
 
 def test_no_finished_run_is_played_twice(tmp_path, monkeypatch):

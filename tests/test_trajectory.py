@@ -83,6 +83,9 @@ def test_the_last_epochs_begin_where_their_first_batch_is_read():
         begin = run.epochs_back(case.game, n_epochs)
         assert case.game.n_reads(begin) == max(9 - 2 * n_epochs, 0)
         assert begin == expected
+    for n_epochs in (0, -1):
+        with pytest.raises(TraceError, match=r"epochs to go back must be at least 1, got"):
+            run.epochs_back(case.game, n_epochs)
 
 
 def test_another_game_is_found_out():

@@ -156,6 +156,22 @@ def test_nothing_lowered_is_nothing_to_judge_by():
         verify(case.game, case.data, run, case.metric, influence_of(case, run), lowered=())
 
 
+@pytest.mark.parametrize("instances", [0, torch.tensor([16]), torch.tensor([-1, 0])])
+def test_instances_that_do_not_exist_are_refused(instances):
+    case, run = linear_regression(n_steps=2)
+    found = influence_of(case, run)
+    with pytest.raises(TraceError, match=r"`instances` must be at least 1, or rows from 0"):
+        verify(case.game, case.data, run, case.metric, found, instances=instances)
+
+
+def test_what_is_left_out_already_is_not_left_out_again():
+    case, run = linear_regression(n_steps=2)
+    less = retrain(case.game, case.data, run, without=[0, 3])
+    found = influence_of(case, less)
+    agreement = verify(case.game, case.data, less, case.metric, found)
+    assert set(agreement.instances.tolist()) == set(range(len(case.data))) - {0, 3}
+
+
 def compared(size, predicted, actual):
     return Comparison("Unroll()", "instance", size, np.array(predicted), np.array(actual))
 
@@ -172,7 +188,7 @@ def test_a_run_that_is_not_smooth_is_not_attributable():
     )
     assert not verdict.attributable
     assert "not smooth in the weights" in verdict.reason
-    assert len(verdict.advice) == 5
+    assert len(verdict.advice) == 6
     text = str(verdict)
     assert text.startswith("NOT attributable: lowering weights by 0.1 correlates")
     assert "\n  try a lower learning rate" in text
@@ -192,3 +208,4 @@ def test_a_removal_outside_the_linear_range_is_not_attributable():
 def test_few_instances_prove_nothing():
     verdict = judge([compared(1.0, [1.0, 2.0, 3.0], [1.0, 2.0, 3.0])], "Unroll()")
     assert not verdict.attributable  # tau is 1, but p is 1/6
+    assert verdict.reason.endswith("too few instances to tell")

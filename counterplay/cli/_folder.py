@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, UTC
 from pathlib import Path
@@ -73,6 +73,7 @@ class RunFolder:
             RunError: If there is something at `out` already, or it cannot be written.
         """
         torch.set_num_threads(threads)
+        recipe.require_playable()  # a folder that can hold no run would be in the way
         facts = {
             "format": FORMAT,
             "version": __version__,
@@ -131,22 +132,22 @@ class RunFolder:
             The folder.
 
         Raises:
-            RunError: If another process writes here.
+            RunError: If another process writes here, or nobody can.
         """
         path = self.path / "lock"
-        with interruptible(self.path), path.open("a+") as lock:
+        with interruptible(self.path), _opened(path) as lock:
             try:
                 # The system lets go of it when the process ends, however it ends.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                lock.seek(0)
+                holder = os.pread(lock, 20, 0).decode() or "unknown"
                 raise RunError(
-                    f"Process {lock.read() or 'unknown'} is writing {str(self.path)!r}. "
+                    f"Process {holder} is writing {str(self.path)!r}. "
                     "Wait for it or stop it, or use another folder."
                 ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            with suppress(OSError):  # a full disk has no room for who it is
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, str(os.getpid()).encode(), 0)
             _sweep(self.path)
             try:
                 yield self
@@ -250,6 +251,29 @@ def interruptible(path: Path) -> Iterator[None]:
         raise KeyboardInterrupt(path) from interrupt
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file to lock, made if it is not there.
+
+    Yields:
+        Its descriptor.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise RunError(
+            f"The folder {str(path.parent)!r} cannot be written: {error.strerror}. What is "
+            "in it is intact; free some space or make it writable, then repeat the command."
+        ) from error
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
 def write_table(path: Path, rows: Rows) -> None:
     """Write rows as CSV or Parquet, by the name of the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
@@ -273,13 +297,14 @@ def _place(files: Mapping[str, str], out: Path | None, name: str) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     except OSError as error:
-        raise RunError(
-            f"The folder {str(parent)!r} cannot be written: {error.strerror or error}. "
-            "Choose another place with `--out`."
-        ) from error
+        raise RunError(_unwritable(parent, error)) from error
     draft.chmod(0o755)
-    for file, text in files.items():
-        write_atomically(draft / file, text.encode())
+    try:
+        for file, text in files.items():
+            write_atomically(draft / file, text.encode())
+    except RunError as error:  # it names the draft, which nobody knows
+        shutil.rmtree(draft)
+        raise RunError(_unwritable(parent, error.__cause__ or error)) from error
     if out is not None:
         try:
             draft.replace(out)
@@ -297,6 +322,14 @@ def _place(files: Mapping[str, str], out: Path | None, name: str) -> Path:
         except OSError:  # another process was faster
             continue
         return path
+
+
+def _unwritable(parent: Path, error: BaseException) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return (
+        f"The folder {str(parent)!r} cannot be written: {reason}. Free some space, or "
+        "choose another place with `--out`."
+    )
 
 
 def _next_number(parent: Path) -> int:

@@ -1,5 +1,6 @@
 """The scores of a run: what tracing leaves in its folder."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,19 @@ Row = dict[str, Any]
 
 
 def save_influences(folder: RunFolder, influences: Sequence[Influence], since: int) -> None:
-    """Write one file per metric; `trace.json` is there if all of them are."""
-    (folder.path / "trace.json").unlink(missing_ok=True)
-    for path in folder.path.glob("influence_*.npz"):
-        path.unlink()
-    for i, influence in enumerate(influences):
-        influence.save(folder.path / f"influence_{i}.npz")
+    """Write one file per metric; `trace.json` is there if all of them are.
+
+    What was said of an earlier trace goes: should the check of this one be interrupted, no
+    report shows the one beside the other. Its retrainings stay in the bank.
+    """
+    drafts = [folder.path / f".influence_{i}.{os.getpid()}" for i in range(len(influences))]
+    for draft, influence in zip(drafts, influences, strict=True):
+        influence.save(draft)  # a full disk shows before anything is gone
+    for name in ("trace.json", "scores.*", "verify.*", "influence_*.npz"):
+        for path in folder.path.glob(name):
+            path.unlink()
+    for i, draft in enumerate(drafts):
+        draft.rename(folder.path / f"influence_{i}.npz")
     metrics = [influence.metric for influence in influences]
     facts = {"metrics": metrics, "adjoint": influences[0].adjoint, "since": since}
     folder.write_json("trace.json", facts)

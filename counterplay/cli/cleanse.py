@@ -76,7 +76,7 @@ def cleanse(
         _save(folder, cleansings, comparisons, chosen_by)
         _picture(folder, cleansings[0], comparisons, last_epochs)
         if iterative:
-            _rounds(folder, step, n_rounds)
+            _rounds(folder, step, n_rounds, last_epochs)
         show(cleansings, comparisons)
 
 
@@ -153,8 +153,9 @@ def _picture(
     write_fakes(folder, game, cleansed.final, "cleansed/fakes.png")
 
 
-def _rounds(folder: RunFolder, step: float, n_rounds: int) -> None:
-    game, data = folder.recipe.make_game(), folder.data
+def _rounds(folder: RunFolder, step: float, n_rounds: int, last_epochs: int) -> None:
+    game, data, trajectory = folder.recipe.make_game(), folder.data, folder.trajectory()
+    since = trajectory.epochs_back(game, last_epochs) if last_epochs else 0
     with _show.stage("Cleansing in rounds", n_rounds) as advance:
         done: list[Round] = []
 
@@ -165,9 +166,10 @@ def _rounds(folder: RunFolder, step: float, n_rounds: int) -> None:
         _, rounds = _cleanse.cleanse_iteratively(
             game,
             data,
-            folder.trajectory(),
+            trajectory,
             folder.recipe.targets(game)[0],
             report=_study.reported(folder.recipe, game),
+            since=since,
             step=step,
             n_rounds=n_rounds,
             on_round=count,

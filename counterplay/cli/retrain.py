@@ -13,7 +13,7 @@ from counterplay.errors import ConfigError
 def retrain(
     run: _options.Run,
     *,
-    without: str = "harmful:100",
+    without: _options.Name = None,
     metric: _options.Name = None,
     out: _options.Out = None,
     tensorboard: bool = False,
@@ -27,14 +27,14 @@ def retrain(
     Args:
         run: Run folder; for `harmful` and `helpful` it has been traced.
         without: `harmful:K`, `helpful:K` or `random:K` instances, or a file with one id per
-            line.
+            line; `harmful:100` if not given.
         metric: Metric that says what is harmful; the first that was traced if not given.
         out: Folder to write; the next number in `runs` if not given.
         tensorboard: Write the log for TensorBoard too.
         resume: Continue the interrupted run in the folder of `--out`.
 
     Raises:
-        ConfigError: If the folder to resume has another parent.
+        ConfigError: If the folder to resume has another parent, or leaves others out.
     """
     parent = RunFolder.open(run)
     if resume:
@@ -48,7 +48,14 @@ def retrain(
                 f"The parent of {str(out)!r} is {folder.facts.get('parent')!r}, not "
                 f"{str(run)!r}. Use another `--out`."
             )
+        if without not in (None, folder.facts["without"]):
+            raise ConfigError(
+                f"The run {str(out)!r} was begun without {folder.facts['without']!r} and "
+                f"cannot go on without {without!r}. Leave `--without` out, or use another "
+                "`--out`."
+            )
     else:
+        without = without or "harmful:100"
         chosen = _chosen(parent, without, metric)
         removed = dict.fromkeys([*parent.removed, *(parent.data.ids[i] for i in chosen)])
         folder = RunFolder.create(

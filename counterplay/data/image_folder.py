@@ -120,7 +120,7 @@ def _read_all(
         raise DataError(
             f"{file.as_posix()!r} in {str(root)!r} cannot be read as an image ({error}); "
             f"{len(broken)} of {len(files)} files cannot. Repair or delete them, or give "
-            "`skip_broken=True`."
+            "`skip_broken=True` (`--skip-broken`)."
         ) from error
     if broken:
         names = ", ".join(repr(file.as_posix()) for file in broken)

@@ -1,8 +1,8 @@
 """Feature maps: frozen, differentiable functions from instances to rows of features.
 
-A map that is trained must be trained on a split of its own, neither the game's training
-data nor what a metric compares with: features that know an instance by heart make it look
-special.
+A map that is trained must not learn on the game's training data, nor on what a gain is
+proven on: features that know an instance by heart make it look special. The validation
+split is the place.
 """
 
 from counterplay.features.classifier import (

@@ -138,8 +138,8 @@ def classifier(
     alone, and PyTorch's global generator stays as it was.
 
     Args:
-        data: Labelled instances, columns "x" and "y", from a split of their own: neither
-            the game's training data nor what a metric compares with.
+        data: Labelled instances, columns "x" and "y": neither the game's training data nor
+            what a gain is proven on. The validation split will do.
         n_features: Number of features.
         n_steps: Length of training, in steps of Adam.
         batch_size: Instances of a step.

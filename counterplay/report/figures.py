@@ -4,6 +4,7 @@ Every figure is transparent, and its ink is a middle grey that reads on white an
 Colours are told apart by people who see few of them, and never carry a meaning alone.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from counterplay._checkpoint import write_atomically
 from counterplay._statistics import paired
 from counterplay.errors import DataError
 from counterplay.report import words
@@ -225,8 +227,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     # A fixed salt and no date: the same run gives the same bytes.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
-        figure.savefig(paths[0], metadata={"Date": None})
-        figure.savefig(paths[1], dpi=200)
+        svg, png = io.BytesIO(), io.BytesIO()
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png", dpi=200)
+    for path, content in zip(paths, (svg, png), strict=True):
+        write_atomically(path, content.getvalue())
     return paths
 
 

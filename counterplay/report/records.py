@@ -94,8 +94,8 @@ def log_rows(path: Path) -> list[Row]:
 def _influence(path: Path) -> Influence:
     try:
         return Influence.load(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(_damaged(path, error, "trace")) from error
+    except RunError as error:
+        raise RunError(_damaged(path, error.__cause__ or error, "trace")) from error
 
 
 def _traced(folder: Path) -> list[Path]:
@@ -124,8 +124,8 @@ def _table(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def _damaged(path: Path, error: Exception, verb: str) -> str:
+def _damaged(path: Path, error: BaseException, verb: str) -> str:
     return (
         f"{str(path)!r} is damaged: {error}. Delete it; `counterplay {verb} "
-        f"{path.parent.name}` writes it again."
+        f"{path.parent}` writes it again."
     )

@@ -222,6 +222,12 @@ def test_retrain_refuses_what_it_cannot_read(run, capsys):
     assert main(["retrain", "run", "--without", "random:3", "--out", "child"]) == 0
     assert main(["retrain", "child", "--resume", "--out", "child"]) == 1
     assert "The parent of 'child' is 'run', not 'child'" in capsys.readouterr().err
+    words = ["retrain", "run", "--resume", "--out", "child"]
+    assert main([*words, "--without", "random:4"]) == 1
+    error = capsys.readouterr().err
+    assert "begun without 'random:3' and cannot go on without 'random:4'" in error
+    assert main([*words, "--without", "random:3"]) == 0
+    assert main(words) == 0
 
 
 def test_score_compares_runs(run, capsys):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from counterplay import _checkpoint, _retrain
 from counterplay.__main__ import main
+from counterplay.cli import _folder
 from counterplay.cli._folder import RunFolder
 
 
@@ -100,7 +101,21 @@ def test_a_place_that_cannot_be_written_is_named(toy, capsys):
     Path("file").write_text("")
     error = error_of(capsys, "play", "--from", "toy.toml", "--out", "file/run")
     assert "The folder 'file' cannot be written" in error
-    assert "Choose another place with `--out`" in error
+    assert "choose another place with `--out`" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--n-steps", "0"], "`play.n_steps` must be at least 1, got 0"),
+        (["--batch-size", "49"], "fewer than one batch of 49"),
+        (["--set", "game.loss=sad"], "There is no loss 'sad'"),
+        (["--set", 'metric.names=["frehet"]'], "The nearest is 'frechet'"),
+    ],
+)
+def test_a_recipe_that_cannot_be_played_leaves_no_folder(toy, capsys, words, text):
+    assert text in error_of(capsys, "play", "--from", "toy.toml", "--out", "run", *words)
+    assert sorted(Path().iterdir()) == [toy]
 
 
 def test_two_processes_do_not_write_one_folder(run, capsys):
@@ -148,6 +163,43 @@ def test_a_full_disk_while_playing_keeps_what_was_written(toy, capsys, monkeypat
     assert main(["play", *words, "--resume"]) == 0
 
 
+def test_a_full_disk_leaves_no_half_made_folder(toy, capsys, monkeypatch):
+    monkeypatch.setattr(_checkpoint.os, "fsync", lambda file: full())
+    error = error_of(capsys, "play", "--from", "toy.toml", "--out", "runs/a")
+    assert "The folder 'runs' cannot be written: No space left on device" in error
+    assert "Free some space, or choose another place with `--out`" in error
+    assert not list(Path("runs").iterdir())
+
+
+def test_a_full_disk_while_tracing_again_keeps_the_first_trace(run, capsys, monkeypatch):
+    def kept():
+        return {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+
+    before = kept()
+    with monkeypatch.context() as patch:
+        patch.setattr(_checkpoint.os, "fsync", lambda file: full())
+        error = error_of(capsys, "trace", "run", "--last", "6")
+        assert "could not be written: No space left on device" in error
+        assert kept() == before
+        error = error_of(capsys, "report", "run")
+    assert re.search(r"'run/figures/.*' could not be written: No space left", error)
+    assert kept() == before
+
+
+def test_a_folder_that_cannot_be_locked_is_said(run, capsys, monkeypatch):
+    before = sorted(run.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(_folder.os, "open", lambda *arguments: full())
+        error = error_of(capsys, "verify", "run")
+    assert "The folder 'run' cannot be written: No space left on device" in error
+    assert "What is in it is intact; free some space" in error
+    with monkeypatch.context() as patch:  # room for the file, none for its content
+        patch.setattr(_folder.os, "pwrite", lambda *arguments: full())
+        with RunFolder.open(run).locked():
+            pass
+    assert sorted(run.rglob("*")) == before
+
+
 def test_a_full_disk_while_logging_or_retraining_is_said(run, capsys, monkeypatch):
     (run / "checkpoints/000000012.safetensors").unlink()
     opened = Path.open
@@ -190,7 +242,10 @@ def test_a_broken_image_is_named_and_skipped_only_on_request(toy, capsys):
     Path("images/bad.png").write_bytes(b"no image")
     words = ["play", "--data", "image_folder", "--n-steps", "2", "--batch-size", "4"]
     words += ["--out", "run", "--set", "data.path=images", "data.size=8", "metric.n=80"]
-    assert "'bad.png' in 'images' cannot be read" in error_of(capsys, *words)
+    error = error_of(capsys, *words)
+    assert "'bad.png' in 'images' cannot be read" in error
+    assert "give `skip_broken=True` (`--skip-broken`)" in error
+    assert not Path("run").exists()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert main([*words, "--skip-broken"]) == 0
@@ -222,3 +277,5 @@ def test_scores_on_metrics_that_the_recipe_lost_are_refused(run, capsys):
 def test_a_trace_ends_at_one_place(run, capsys):
     error = error_of(capsys, "trace", "run", "--last", "3", "--epochs", "1")
     assert "Give `last` or `epochs`, not both: 3, 1" in error
+    error = error_of(capsys, "trace", "run", "--epochs", "-1")
+    assert "epochs to go back must be at least 1, got -1. Leave it out" in error

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from counterplay.__main__ import main
-from counterplay.cli import _folder, _log
+from counterplay.cli import _check, _folder, _log
 from counterplay.cli._log import Log
 
 
@@ -113,6 +113,23 @@ def test_an_interrupted_trace_goes_on_with_its_check(run, monkeypatch, capsys):
     assert (run / "influence_0.npz").stat().st_mtime_ns == stamp
     assert (run / "bank.jsonl").read_bytes() == bank
     assert (run / "scores.csv").read_bytes() == scores
+
+
+def test_an_interrupted_second_trace_does_not_keep_the_verdict_of_the_first(
+    run, monkeypatch, capsys
+):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    bank = (run / "bank.jsonl").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(_check, "verify", interrupted)
+        assert main(["trace", "run", "--last", "6"]) == 130
+    assert main(["report", "run"]) == 0
+    left = {path.name for path in run.iterdir()}
+    assert not left & {"scores.csv", "scores.parquet", "verify.json", "verify.csv"}
+    assert left >= {"influence_0.npz", "trace.json", "report.html"}
+    assert (run / "bank.jsonl").read_bytes() == bank
 
 
 def test_an_interrupted_cleansing_keeps_finished_retrainings(run, monkeypatch, capsys):
