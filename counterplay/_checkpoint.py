@@ -140,6 +140,10 @@ class FolderCheckpoints(MutableMapping[int, State]):
     def __delitem__(self, move: int) -> None:
         self._path(move).unlink()
 
+    def __contains__(self, move: object) -> bool:
+        # The inherited test would read and hash the whole file.
+        return isinstance(move, int) and self._path(move).exists()
+
     def __iter__(self) -> Iterator[int]:
         return iter(
             sorted(int(path.stem) for path in self.folder.glob("?????????.safetensors"))

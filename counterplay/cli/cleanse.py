@@ -141,7 +141,9 @@ def _picture(
 ) -> None:
     """Samples of the run before and after removing what influence called most harmful."""
     best = next(one for one in comparisons if one.method.startswith("influence"))
-    gone = set(cleansing.removed[best.method][: round(best.fraction * len(folder.data))])
+    gone = set(
+        cleansing.removed[best.method][: _retrain.count_of(best.fraction, len(folder.data))]
+    )
     rows = [row for row, name in enumerate(folder.data.ids) if name in gone]
     game, trajectory = folder.recipe.make_game(), folder.trajectory()
     since = trajectory.epochs_back(game, last_epochs) if last_epochs else 0
