@@ -15,7 +15,7 @@ from counterplay.errors import MetricError
 
 
 if TYPE_CHECKING:  # importing the package must not wait for PyTorch
-    from counterplay.metrics._facts import Facts as Facts
+    from counterplay.metrics._facts import Classified as Classified, Facts as Facts
     from counterplay.metrics.target import (
         of_samples as of_samples,
         of_state as of_state,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # importing the package must not wait for PyTorch
 
 _FILES = tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"))
 _FRONT = {
+    "Classified": "_facts",
     "Facts": "_facts",
     "Target": "target",
     "of_samples": "target",

@@ -3,12 +3,19 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from counterplay.errors import DataError
+
+
+class Classified(NamedTuple):
+    """Rows as a classifier sees them."""
+
+    features: Tensor  # (n, d)
+    logits: Tensor  # (n, k)
 
 
 @dataclass(frozen=True)
@@ -20,8 +27,8 @@ class Facts:
             no reference.
         higher_is_better: Its direction.
         bounds: The least and the greatest value it can take.
-        needs: What a row is: features, a classifier's logits, or nothing but the sample
-            itself.
+        needs: What the function is given: features, a classifier's logits, both as
+            `Classified`, or the samples as they are, images unflattened.
         minimum_samples: Below this many rows it has no value. Its bias may ask for far
             more.
         differentiable: Whether it has a gradient.
@@ -32,7 +39,7 @@ class Facts:
     function: Callable[..., Tensor]
     higher_is_better: bool
     bounds: tuple[float, float] = (-math.inf, math.inf)
-    needs: Literal["features", "logits", "none"] = "features"
+    needs: Literal["features", "logits", "classified", "samples"] = "features"
     minimum_samples: int = 1
     differentiable: bool = True
     reads_reference: bool = True

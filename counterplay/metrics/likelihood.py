@@ -93,6 +93,6 @@ def mean_log_density(
 FACTS = {
     "average_log_likelihood": Facts(average_log_likelihood, higher_is_better=True),
     "mean_log_density": Facts(
-        mean_log_density, higher_is_better=True, needs="none", reads_reference=False
+        mean_log_density, higher_is_better=True, needs="samples", reads_reference=False
     ),
 }

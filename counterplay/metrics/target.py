@@ -13,7 +13,7 @@ from torch import Tensor
 from counterplay import metrics
 from counterplay.errors import MetricError
 from counterplay.game import Columns, Game, Sample, State
-from counterplay.metrics._facts import Facts
+from counterplay.metrics._facts import Classified, Facts
 from counterplay.metrics._measures import Measure, SampleMeasure, StateMeasure, TRAINED
 from counterplay.typing import Params, Scalar, Tensors
 
@@ -42,6 +42,7 @@ class Target:
         measure: How it is computed.
         reads: Ids of the instances that it compares with.
         learnt_from: Ids of the instances that its feature map was trained on.
+        extractor: Fingerprint of the feature map; empty without one.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Target:
     measure: Measure
     reads: tuple[str, ...] = ()
     learnt_from: tuple[str, ...] = ()
+    extractor: str = ""
 
     def value(self, state: State) -> float:
         """The metric of a state.
@@ -142,6 +144,7 @@ def of_samples(
     """
     facts, label = _known(metric, higher_is_better)
     options = dict(options or {})
+    features = None if facts.needs == "samples" else features
     name = name or _protocol(label, features, n, options, averaged)
     if n < facts.minimum_samples or chunk < 1:
         raise MetricError(
@@ -153,7 +156,7 @@ def of_samples(
     rows = _rows(name, facts, features)
     measure = SampleMeasure(
         name=name,
-        metric=_bound(name, facts, rows, reference, chunk, options),
+        metric=_bound(name, facts, features, rows, reference, chunk, options),
         rows=rows,
         draw=game.draw,
         sample=_sample(name, game, averaged),
@@ -164,7 +167,8 @@ def of_samples(
     )
     reads = reference.ids if isinstance(reference, Columns) else ()
     learnt_from = getattr(features, "trained_on", ())
-    return Target(name, facts.higher_is_better, measure, reads, learnt_from)
+    extractor = getattr(features, "fingerprint", "")
+    return Target(name, facts.higher_is_better, measure, reads, learnt_from, extractor)
 
 
 def of_state(
@@ -236,25 +240,40 @@ def _sample(name: str, game: Game, averaged: bool) -> Sample:
 def _rows(
     name: str, facts: Facts, features: FeatureMap | None
 ) -> Callable[[Tensor], Tensor]:
-    if facts.needs != "logits":
+    """From samples to the rows to differentiate by; `Classified` stand side by side.
+
+    Raises:
+        MetricError: If the feature map has no logits, but the metric reads them.
+    """
+    if facts.needs == "samples":
+        return lambda x: x
+    if facts.needs == "features":
         return features or functools.partial(torch.flatten, start_dim=1)
     logits = getattr(features, "logits", None)
-    if logits is None:
+    if features is None or logits is None:
         raise MetricError(
             f"Metric {name!r} reads a classifier's logits, but the feature map has no "
             "`logits`. Use `counterplay.features.classifier(data)`."
         )
-    return logits
+    if facts.needs == "logits":
+        return logits
+    return lambda x: torch.cat([features(x), logits(x)], dim=1)
 
 
 def _bound(
     name: str,
     facts: Facts,
+    features: FeatureMap | None,
     rows: Callable[[Tensor], Tensor],
     reference: Columns | Tensor | None,
     chunk: int,
     options: dict[str, Any],
 ) -> Callable[[Tensor], Tensor]:
+    """The metric as a function of the fake rows alone.
+
+    Raises:
+        MetricError: If there is nothing to compare with.
+    """
     if not facts.reads_reference:
         return functools.partial(facts.function, **options)
     if reference is None:
@@ -265,5 +284,13 @@ def _bound(
     real = reference["x"] if isinstance(reference, Columns) else reference
     with torch.no_grad():
         known = torch.cat([rows(x).to("cpu", torch.float64) for x in real.split(chunk)])
-    prepared = facts.prepare(known) if facts.prepare else known
-    return functools.partial(facts.function, prepared, **options)
+        width = features(real[:1]).shape[1] if features else 0
+    as_read = functools.partial(_as_read, facts, width)
+    prepared = facts.prepare(as_read(known)) if facts.prepare else as_read(known)
+    return lambda fake: facts.function(prepared, as_read(fake), **options)
+
+
+def _as_read(facts: Facts, width: int, rows: Tensor) -> Any:
+    if facts.needs == "classified":
+        return Classified(rows[:, :width], rows[:, width:])
+    return rows
