@@ -125,24 +125,25 @@ def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
         since = trajectory.epochs_back(game, n_epochs) if n_epochs else 0
         adjoint = Unroll(last=trajectory.n_steps - since)
         influences = trace(game, data, trajectory, targets, adjoint=adjoint)
-        for target, influence in zip(targets, influences, strict=True):
-            agreement = verify(
-                game,
-                data,
-                trajectory,
-                target,
-                influence,
-                instances=ladder.instances,
-                lowered=ladder.lowered,
-                subsets=ladder.subsets,
-                fractions=ladder.fractions,
-                since=since,
-                chunk=ladder.chunk,
-                bank=bank,
-            )
-            rows += [
-                {"seed": recipe.seed, "epochs": n_epochs, **row} for row in agreement.rows()
-            ]
+        agreements = verify(
+            game,
+            data,
+            trajectory,
+            targets,
+            influences,
+            instances=ladder.instances,
+            lowered=ladder.lowered,
+            subsets=ladder.subsets,
+            fractions=ladder.fractions,
+            since=since,
+            chunk=ladder.chunk,
+            bank=bank,
+        )
+        rows += [
+            {"seed": recipe.seed, "epochs": n_epochs, **row}
+            for agreement in agreements
+            for row in agreement.rows()
+        ]
     return rows
 
 

@@ -8,6 +8,7 @@ whether the run is linear enough for it to predict a removal.
 import functools
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import overload, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -153,11 +154,44 @@ class Agreement:
         return "\n".join([*lines, *(f"{k}: {v}" for k, v in self.verdict.items())])
 
 
+class Options(TypedDict, total=False):
+    """The keywords of `verify`."""
+
+    instances: int | Index
+    lowered: Sequence[float]
+    subsets: int
+    fractions: Sequence[float]
+    since: int
+    seed: int
+    executor: Executor
+    chunk: int
+    bank: MutableMapping[str, list[float]] | None
+    on_runs: OnRuns | None
+
+
+@overload
 def verify(
     game: Game,
     data: Columns,
     trajectory: Trajectory,
     metric: Target,
+    influence: Influence | Sequence[Influence],
+    **options: Unpack[Options],
+) -> Agreement: ...
+@overload
+def verify(
+    game: Game,
+    data: Columns,
+    trajectory: Trajectory,
+    metric: Sequence[Target],
+    influence: Influence | Sequence[Influence],
+    **options: Unpack[Options],
+) -> tuple[Agreement, ...]: ...
+def verify(
+    game: Game,
+    data: Columns,
+    trajectory: Trajectory,
+    metric: Target | Sequence[Target],
     influence: Influence | Sequence[Influence],
     *,
     instances: int | Index = 64,
@@ -170,15 +204,15 @@ def verify(
     chunk: int = 64,
     bank: MutableMapping[str, list[float]] | None = None,
     on_runs: OnRuns | None = None,
-) -> Agreement:
+) -> Agreement | tuple[Agreement, ...]:
     """Compare predicted with true changes of the metric.
 
     Args:
         game: The game.
         data: The training set of the run.
         trajectory: The run.
-        metric: The metric that was traced.
-        influence: One influence, or several of different adjoints, judged on the same runs.
+        metric: The metric that was traced; several are measured on the same retrainings.
+        influence: One influence, or several, of different adjoints or metrics.
         instances: How many random instances to leave out one at a time, of those that the
             run has not left out already; or which.
         lowered: How far their weight is lowered; 1 removes them.
@@ -192,36 +226,64 @@ def verify(
         on_runs: Called with the number of finished runs.
 
     Returns:
-        The comparisons and a verdict per adjoint.
+        The comparisons and a verdict per adjoint; one `Agreement` per metric, or just one
+        for a single metric.
 
     Raises:
         TraceError: If an influence is of another metric, or `lowered` or `instances` is
             empty.
     """
+    targets = [metric] if isinstance(metric, Target) else list(metric)
     influences = [influence] if isinstance(influence, Influence) else list(influence)
-    _require_comparable(influences, metric, lowered)
-    rows_of, weights = {}, trajectory.plan.weights
+    _require_comparable(influences, targets, lowered)
+    changes, weights = [], trajectory.plan.weights
     chosen = _choose(instances, weights, seed)
     for level in lowered:
-        rows_of["instance", level] = (chosen[:, None], _lower(weights, chosen, level))
+        rows = _lower(weights, chosen, level)
+        changes.append(_Change("instance", level, chosen[:, None], rows))
     for fraction in fractions if subsets else ():
         groups = _groups(len(data), fraction, subsets, seed)
-        rows_of["subset", fraction] = (groups, leave_out(weights, list(groups)))
-    rows = torch.cat([rows for _, rows in rows_of.values()])
+        changes.append(
+            _Change("subset", fraction, groups, leave_out(weights, list(groups)))
+        )
     effects = counterfactual_effects(
-        game, data, trajectory, [metric], rows, since=since, executor=executor, chunk=chunk,
-        bank=bank, on_runs=on_runs,
-    )[:, 0]  # fmt: skip
-    comparisons, begin = [], 0
-    for (what, size), (groups, some) in rows_of.items():
-        actual = effects[begin : begin + len(some)].numpy()
-        begin += len(some)
-        share = size if what == "instance" else 1.0
+        game, data, trajectory, targets, torch.cat([change.rows for change in changes]),
+        since=since, executor=executor, chunk=chunk, bank=bank, on_runs=on_runs,
+    )  # fmt: skip
+    agreements = []
+    for target, column in zip(targets, effects.T, strict=True):
+        own = [one for one in influences if one.metric == target.name]
+        comparisons = _compare(changes, own, column)
+        verdict = {one.adjoint: judge(comparisons, one.adjoint) for one in own}
+        agreements.append(Agreement(target.name, chosen, tuple(comparisons), verdict))
+    return agreements[0] if isinstance(metric, Target) else tuple(agreements)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One kind of weight change: who is left out, and the weights of the runs."""
+
+    what: str
+    size: float
+    groups: Tensor  # (n_runs, instances of a run)
+    rows: Tensor  # (n_runs, n)
+
+
+def _compare(
+    changes: Sequence[_Change], influences: Sequence[Influence], effects: Tensor
+) -> list[Comparison]:
+    comparisons = []
+    parts = effects.split([len(change.rows) for change in changes])
+    for change, actual in zip(changes, parts, strict=True):
+        share = change.size if change.what == "instance" else 1.0
         for one in influences:
-            predicted = share * one.removal[groups].sum(1).numpy()
-            comparisons.append(Comparison(one.adjoint, what, size, predicted, actual))
-    verdict = {one.adjoint: judge(comparisons, one.adjoint) for one in influences}
-    return Agreement(metric.name, chosen, tuple(comparisons), verdict)
+            predicted = share * one.removal[change.groups].sum(1)
+            comparisons.append(
+                Comparison(
+                    one.adjoint, change.what, change.size, predicted.numpy(), actual.numpy()
+                )
+            )
+    return comparisons
 
 
 def judge(comparisons: Sequence[Comparison], adjoint: str) -> Verdict:
@@ -255,14 +317,14 @@ def judge(comparisons: Sequence[Comparison], adjoint: str) -> Verdict:
 
 
 def _require_comparable(
-    influences: Sequence[Influence], metric: Target, lowered: Sequence[float]
+    influences: Sequence[Influence], targets: Sequence[Target], lowered: Sequence[float]
 ) -> None:
-    for one in influences:
-        if one.metric != metric.name:
-            raise TraceError(
-                f"The influence is on {one.metric!r}, but {metric.name!r} is to be "
-                "verified."
-            )
+    traced, verified = [{one.metric for one in influences}, {one.name for one in targets}]
+    for name in sorted(traced ^ verified):
+        raise TraceError(
+            f"The influences are on {sorted(traced)}, but {sorted(verified)} are to be "
+            f"verified: {name!r} is in only one of them. Give each metric's influence."
+        )
     if not lowered:
         raise TraceError(
             "`lowered` is empty, so there is no retraining to judge the influence by. Use "

@@ -15,6 +15,7 @@ from counterplay._play import play
 from counterplay._retrain import retrain
 from counterplay._verify import Comparison, judge, verify
 from counterplay.errors import TraceError
+from counterplay.metrics.target import of_state
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,26 @@ def test_several_adjoints_are_judged_on_the_same_runs():
     assert not np.allclose(first.predicted, second.predicted)
 
 
+def test_several_metrics_are_measured_on_the_same_runs():
+    case, run = linear_regression()
+    square = of_state(
+        lambda p: case.metric.measure.function(p).square(),
+        name="square",
+        higher_is_better=False,
+    )
+    metrics, runs = [case.metric, square], []
+    influences = trace(case.game, case.data, run, metrics)
+    options = {"instances": 5, "subsets": 3, "fractions": (0.25,)}
+    found = verify(
+        case.game, case.data, run, metrics, influences, on_runs=runs.append, **options
+    )
+    assert runs == [13]
+    for metric, influence, agreement in zip(metrics, influences, found, strict=True):
+        alone = verify(case.game, case.data, run, metric, influence, **options)
+        assert agreement.metric == alone.metric == metric.name
+        assert agreement.rows() == alone.rows()
+
+
 def test_a_bank_keeps_what_was_retrained():
     case, run = linear_regression(n_steps=5)
     bank, influence = {}, influence_of(case, run)
@@ -144,7 +165,10 @@ def test_the_text_holds_every_number():
 def test_the_influence_on_another_metric_is_refused():
     case, run = linear_regression(n_steps=2)
     other = replace(influence_of(case, run), metric="other")
-    with pytest.raises(TraceError, match=r"influence is on 'other', but 'slope' is to be"):
+    with pytest.raises(
+        TraceError,
+        match=r"are on \['other'\], but \['slope'\] are to be .*'other' is in only one",
+    ):
         verify(case.game, case.data, run, case.metric, other)
 
 

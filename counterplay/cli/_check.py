@@ -17,7 +17,7 @@ def check(
     folder: RunFolder,
     game: Game,
     targets: Sequence[Target],
-    influences: Sequence[Sequence[Influence]],
+    influences: Sequence[Influence],
     *,
     instances: int,
     since: int,
@@ -26,32 +26,27 @@ def check(
     fractions: Sequence[float] = (),
     executor: Executor,
     chunk: int,
-) -> list[Agreement]:
-    """Retrain, compare with each metric's influences, and write what was found."""
-    trajectory, bank = folder.trajectory(), folder.bank
+) -> Sequence[Agreement]:
+    """Retrain, compare with the influences on each metric, and write what was found."""
     instances = min(instances, len(folder.data))
     n_runs = instances * len(lowered) + subsets * len(fractions)
-    agreements = []
-    with _show.stage("Retraining for the check", n_runs * len(targets)) as advance:
-        for i, (target, found) in enumerate(zip(targets, influences, strict=True)):
-            agreements.append(
-                verify(
-                    game,
-                    folder.data,
-                    trajectory,
-                    target,
-                    found,
-                    instances=instances,
-                    lowered=lowered,
-                    subsets=subsets,
-                    fractions=fractions,
-                    since=since,
-                    executor=executor,
-                    chunk=chunk,
-                    bank=bank,
-                    on_runs=lambda done, before=i * n_runs: advance(before + done),
-                )
-            )
+    with _show.stage("Retraining for the check", n_runs) as advance:
+        agreements = verify(
+            game,
+            folder.data,
+            folder.trajectory(),
+            targets,
+            influences,
+            instances=instances,
+            lowered=lowered,
+            subsets=subsets,
+            fractions=fractions,
+            since=since,
+            executor=executor,
+            chunk=chunk,
+            bank=folder.bank,
+            on_runs=advance,
+        )
     folder.write_json("verify.json", [_as_json(one) for one in agreements])
     folder.write_table("verify.csv", [row for one in agreements for row in one.rows()])
     return agreements

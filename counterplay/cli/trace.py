@@ -73,7 +73,7 @@ def trace(
             folder,
             game,
             targets,
-            [[influence] for influence in influences],
+            influences,
             instances=instances,
             since=since,
             executor=executor,

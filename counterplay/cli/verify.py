@@ -52,18 +52,17 @@ def verify(
         influences, since = _scores.load_influences(folder)
         game, trajectory = folder.recipe.make_game(), folder.trajectory()
         targets = _targets_of(folder, game, influences)
-        groups = [[influence] for influence in influences]
+        judged = list(influences)
         for name in also:
             adjoint = _options.adjoint_of(
                 name, last=trajectory.n_steps - since, depth=depth, damping=damping
             )
-            found = _traced(folder, game, targets, adjoint)
-            groups = [[*group, one] for group, one in zip(groups, found, strict=True)]
+            judged += _traced(folder, game, targets, adjoint)
         agreements = _check.check(
             folder,
             game,
             targets,
-            groups,
+            judged,
             instances=instances,
             since=since,
             lowered=lowered,
