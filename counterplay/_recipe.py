@@ -26,7 +26,8 @@ from counterplay.data.corrupt import corrupt, without_class
 from counterplay.data.splits import Splits
 from counterplay.errors import ConfigError
 from counterplay.game import Columns, Game
-from counterplay.metrics.target import FeatureMap, of_samples, Target
+from counterplay.metrics._reading import FeatureMap
+from counterplay.metrics.target import of_samples, Target
 
 
 Table = Mapping[str, Any]

@@ -1,35 +1,18 @@
 """Targets: what a trace differentiates, a number and its gradient in a game's state."""
 
-import functools
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from counterplay import metrics
 from counterplay.errors import MetricError
 from counterplay.game import Columns, Game, Sample, State
-from counterplay.metrics._facts import Classified, Facts
 from counterplay.metrics._measures import Measure, SampleMeasure, StateMeasure, TRAINED
+from counterplay.metrics._reading import FeatureMap, read
 from counterplay.typing import Params, Scalar, Tensors
-
-
-@runtime_checkable
-class FeatureMap(Protocol):
-    """A frozen map from instances to features; a classifier's has `logits` too."""
-
-    @property
-    def name(self) -> str:
-        """What the map is called in the names of results."""
-        ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The features of instances, one row each, differentiable."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +26,7 @@ class Target:
         reads: Ids of the instances that it compares with.
         learnt_from: Ids of the instances that its feature map was trained on.
         extractor: Fingerprint of the feature map; empty without one.
+        of_real: What as many real instances get, from the seed that draws them.
     """
 
     name: str
@@ -51,6 +35,7 @@ class Target:
     reads: tuple[str, ...] = ()
     learnt_from: tuple[str, ...] = ()
     extractor: str = ""
+    of_real: Callable[[int], float] = lambda seed: math.nan
 
     def value(self, state: State) -> float:
         """The metric of a state.
@@ -142,33 +127,37 @@ def of_samples(
     Raises:
         MetricError: If the metric cannot be computed from what is given.
     """
-    facts, label = _known(metric, higher_is_better)
-    options = dict(options or {})
-    features = None if facts.needs == "samples" else features
-    name = name or _protocol(label, features, n, options, averaged)
-    if n < facts.minimum_samples or chunk < 1:
-        raise MetricError(
-            f"Metric {name!r} needs `n` of at least {facts.minimum_samples} and `chunk` of "
-            f"at least 1, got `n`={n} and `chunk`={chunk}."
-        )
-    if isinstance(metric, str):
-        _check_options(name, facts, options)
-    rows = _rows(name, facts, features)
-    measure = SampleMeasure(
+    reading = read(
+        metric,
+        features,
+        reference,
+        n=n,
+        chunk=chunk,
+        options=options,
         name=name,
-        metric=_bound(name, facts, features, rows, reference, chunk, options),
-        rows=rows,
+        averaged=averaged,
+        higher_is_better=higher_is_better,
+    )
+    measure = SampleMeasure(
+        name=reading.name,
+        metric=reading.metric,
+        rows=reading.rows,
         draw=game.draw,
-        sample=_sample(name, game, averaged),
+        sample=_sample(reading.name, game, averaged),
         n=n,
         seed=seed,
         averaged=averaged,
         chunk=chunk,
     )
-    reads = reference.ids if isinstance(reference, Columns) else ()
-    learnt_from = getattr(features, "trained_on", ())
-    extractor = getattr(features, "fingerprint", "")
-    return Target(name, facts.higher_is_better, measure, reads, learnt_from, extractor)
+    return Target(
+        name=reading.name,
+        higher_is_better=reading.facts.higher_is_better,
+        measure=measure,
+        reads=reading.reads,
+        learnt_from=reading.learnt_from,
+        extractor=reading.extractor,
+        of_real=reading.of_real,
+    )
 
 
 def of_state(
@@ -187,41 +176,6 @@ def of_state(
     return Target(name, higher_is_better, StateMeasure(name, function))
 
 
-def _known(
-    metric: str | Callable[[Tensor], Tensor], higher_is_better: bool | None
-) -> tuple[Facts, str]:
-    if isinstance(metric, str) != (higher_is_better is None):
-        raise MetricError(
-            f"`higher_is_better` is {higher_is_better} and `metric` is {metric!r}. A "
-            "function needs a direction, and a named metric has its own: give it for a "
-            "function only."
-        )
-    if isinstance(metric, str):
-        return metrics.load(metric), metric
-    facts = Facts(metric, higher_is_better=bool(higher_is_better), reads_reference=False)
-    return facts, getattr(metric, "__name__", "metric")
-
-
-def _protocol(
-    label: str, features: FeatureMap | None, n: int, options: dict[str, Any], averaged: bool
-) -> str:
-    """The name of a result: what is measured, on what, with how many samples, and how."""
-    parts = [label, features.name if features else "identity", str(n)]
-    parts += [f"{key}_{value}" for key, value in options.items() if not callable(value)]
-    return "_".join([*parts, "averaged"] if averaged else parts)
-
-
-def _check_options(name: str, facts: Facts, options: dict[str, Any]) -> None:
-    signature = inspect.signature(facts.function)
-    try:
-        signature.bind(*("real", "fake")[not facts.reads_reference :], **options)
-    except TypeError as error:
-        raise MetricError(
-            f"Metric {name!r} cannot be called with `options` {options!r}: {error}. Its "
-            f"function takes {signature}."
-        ) from None
-
-
 def _sample(name: str, game: Game, averaged: bool) -> Sample:
     if game.sample is None:
         raise MetricError(
@@ -235,62 +189,3 @@ def _sample(name: str, game: Game, averaged: bool) -> Sample:
             "{'G': 500.0}, or use `averaged=False`."
         )
     return game.sample
-
-
-def _rows(
-    name: str, facts: Facts, features: FeatureMap | None
-) -> Callable[[Tensor], Tensor]:
-    """From samples to the rows to differentiate by; `Classified` stand side by side.
-
-    Raises:
-        MetricError: If the feature map has no logits, but the metric reads them.
-    """
-    if facts.needs == "samples":
-        return lambda x: x
-    if facts.needs == "features":
-        return features or functools.partial(torch.flatten, start_dim=1)
-    logits = getattr(features, "logits", None)
-    if features is None or logits is None:
-        raise MetricError(
-            f"Metric {name!r} reads a classifier's logits, but the feature map has no "
-            "`logits`. Use `counterplay.features.classifier(data)`."
-        )
-    if facts.needs == "logits":
-        return logits
-    return lambda x: torch.cat([features(x), logits(x)], dim=1)
-
-
-def _bound(
-    name: str,
-    facts: Facts,
-    features: FeatureMap | None,
-    rows: Callable[[Tensor], Tensor],
-    reference: Columns | Tensor | None,
-    chunk: int,
-    options: dict[str, Any],
-) -> Callable[[Tensor], Tensor]:
-    """The metric as a function of the fake rows alone.
-
-    Raises:
-        MetricError: If there is nothing to compare with.
-    """
-    if not facts.reads_reference:
-        return functools.partial(facts.function, **options)
-    if reference is None:
-        raise MetricError(
-            f"Metric {name!r} compares with real data. Give `reference`, instances that "
-            "the game does not train on."
-        )
-    real = reference["x"] if isinstance(reference, Columns) else reference
-    with torch.no_grad():
-        known = torch.cat([rows(x).to("cpu", torch.float64) for x in real.split(chunk)])
-        width = features(real[:1]).shape[1] if features else 0
-    as_read = functools.partial(_as_read, facts, width)
-    prepared = facts.prepare(as_read(known)) if facts.prepare else as_read(known)
-    return lambda fake: facts.function(prepared, as_read(fake), **options)
-
-
-def _as_read(facts: Facts, width: int, rows: Tensor) -> Any:
-    if facts.needs == "classified":
-        return Classified(rows[:, :width], rows[:, width:])
-    return rows
