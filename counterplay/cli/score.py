@@ -3,46 +3,139 @@
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from tyro.conf import arg, Positional
 
+from counterplay import features as feature_maps
+from counterplay._score import score as score_state, score_samples
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
+from counterplay.data._arrays import columns_of
+from counterplay.data.image_folder import images_in
+from counterplay.errors import ConfigError, DataError
+from counterplay.game import Columns
+from counterplay.metrics._reading import FeatureMap
+from counterplay.report import figures
+
+
+Row = dict[str, Any]
+FILE_METRICS = ("frechet",)  # of samples from files, unless told otherwise
 
 
 def score(
-    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN")],
+    models: Annotated[Positional[tuple[Path, ...]], arg(metavar="MODEL")],
     *,
     metric: _options.Names = (),
     part: Literal["valid", "test"] = "test",
+    repeats: int = 1,
+    reference: Annotated[Path | None, arg(metavar="PATH")] = None,
+    features: Annotated[Path | None, arg(metavar="FILE")] = None,
+    size: int = 32,
+    resamples: int = 0,
+    sort: Literal["given", "value"] = "given",
     output: Literal["table", "json", "csv"] = "table",
+    figure: Annotated[Path | None, arg(metavar="FILE")] = None,
 ) -> None:
-    """Measure the metrics of one or several runs.
+    """Measure the metrics of one or several models.
+
+    A model is a run folder, or samples that something else made: a folder of images or a
+    `.npy` file of images or features. Every value stands beside what as many real instances
+    get, below which no generator need come.
 
     Args:
-        runs: Run folders.
+        models: Run folders, folders of images, `.npy` files.
         metric: Metrics, see `counterplay list metrics`; if not given, those of each recipe,
-            to trace and to report.
-        part: Data to compare with.
+            to trace and to report, and `frechet` for samples from files.
+        part: Data that a run is compared with.
+        repeats: Sets of latents per run; two and more give an interval.
+        reference: Real data that samples from files are compared with: a folder of images
+            or a `.npy` file.
+        features: Feature map for samples from files: what `counterplay features` wrote
+            (`.safetensors`), TorchScript (`.pt`) or `.onnx`; none if they hold features.
+        size: Side to which images in folders are brought, in pixels.
+        resamples: Bootstrap resamples of samples from files, for an interval.
+        sort: Rows as given, or every metric's models from best to worst.
         output: What to print.
+        figure: Draw the values and their intervals to this file, as `.svg` and `.png`.
+
+    Raises:
+        ConfigError: If samples from a file have nothing to be compared with.
     """
-    rows: list[dict[str, object]] = []
-    for path in runs:
-        folder = RunFolder.open(path)
-        recipe, game = folder.recipe, folder.recipe.make_game()
-        names = metric or tuple(dict.fromkeys([*recipe.metric_names, *recipe.report_names]))
-        final = folder.trajectory().final
-        rows += [
-            {
-                "run": str(path),
-                "metric": target.name,
-                "value": target.value(final),
-                "better": "higher" if target.higher_is_better else "lower",
-            }
-            for target in recipe.targets(game, part, names)
-        ]
+    rows: list[Row] = []
+    feature_map = None if features is None else _feature_map(features)
+    for path in models:
+        if (path / "run.toml").exists():
+            rows += _of_run(path, metric, part, repeats)
+        elif reference is None:
+            raise ConfigError(
+                f"{str(path)!r} is no run folder, so its samples need real data to be "
+                "compared with. Give `--reference`, a folder of images or a `.npy` file."
+            )
+        else:
+            real = _instances(reference, size)["x"]
+            fake = _instances(path, size)["x"]
+            for name in metric or FILE_METRICS:
+                found = score_samples(
+                    name, fake, feature_map, reference=real, n_resamples=resamples
+                )
+                rows.append({"model": str(path), **found.row()})
+    if sort == "value":
+        rows = _ranked(rows)
+    if figure is not None:
+        figures.save(figures.score_spread(rows), figure.with_suffix(""))
+    _print(rows, output)
+
+
+def _of_run(path: Path, names: tuple[str, ...], part: str, repeats: int) -> Iterator[Row]:
+    folder = RunFolder.open(path)
+    recipe, game = folder.recipe, folder.recipe.make_game()
+    names = names or tuple(dict.fromkeys([*recipe.metric_names, *recipe.report_names]))
+    final = folder.trajectory().final
+    for target in recipe.targets(game, part, names):
+        yield {"model": str(path), **score_state(target, final, repeats=repeats).row()}
+
+
+def _instances(path: Path, size: int) -> Columns:
+    """The images of a folder, or the rows or images of a `.npy` file.
+
+    Raises:
+        DataError: If it is neither.
+    """
+    if path.is_dir():
+        return images_in(path, size=size)
+    try:
+        return columns_of(np.load(path), None, prefix=path.stem)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{str(path)!r} is neither a run folder, a folder of images, nor a `.npy` file "
+            f"({error}). Save an array with `numpy.save`."
+        ) from error
+
+
+def _feature_map(path: Path) -> FeatureMap:
+    match path.suffix:
+        case ".safetensors":
+            return feature_maps.saved(path)
+        case ".onnx":
+            return feature_maps.onnx(path)
+        case _:
+            return feature_maps.torchscript(path)
+
+
+def _ranked(rows: list[Row]) -> list[Row]:
+    """Metrics in the order given, and the models of each from best to worst."""
+    order = list(dict.fromkeys(row["metric"] for row in rows))
+    sign = {"higher": -1, "lower": 1}
+    return sorted(
+        rows, key=lambda r: (order.index(r["metric"]), sign[r["better"]] * r["value"])
+    )
+
+
+def _print(rows: list[Row], output: str) -> None:
     if output == "json":
         print(json.dumps(rows, indent=1))
     elif output == "csv":
@@ -50,4 +143,17 @@ def score(
         writer.writerow(rows[0])
         writer.writerows(row.values() for row in rows)
     else:
-        _show.table(f"Metrics against {part} data", rows)
+        _show.table("Metrics", [_shown(row) for row in rows])
+
+
+def _shown(row: Row) -> Row:
+    low, high, of_real = row["low"], row["high"], row["of_real"]
+    return {
+        "model": row["model"],
+        "metric": row["metric"],
+        "value": row["value"],
+        "95 %": "" if low is None else f"{low:.4g} to {high:.4g}",
+        "real data": "" if of_real is None else of_real,
+        "better": row["better"],
+        "extractor": row["extractor"][:8],
+    }

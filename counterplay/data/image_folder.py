@@ -81,6 +81,24 @@ def image_folder(
     )
 
 
+def images_in(
+    path: str | Path,
+    *,
+    size: int,
+    skip_broken: bool = False,
+    channels: int | None = None,
+) -> Columns:
+    """All images below a folder as one set; the arguments are those of `image_folder`.
+
+    Raises:
+        DataError: If a file cannot be read, or there is none.
+    """
+    root = existing(path, "folder")
+    read = partial(_read, size=size, channels=channels)
+    images = _read_all(_image_files(root), root, read, skip_broken)
+    return _columns(images, {"": list(images)})["train"]
+
+
 def _image_files(root: Path) -> list[Path]:
     files = [
         file

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from counterplay import metrics
+from counterplay import _rng, metrics
 from counterplay.errors import MetricError
 from counterplay.game import Columns
 from counterplay.metrics._facts import Classified, Facts
@@ -213,7 +213,7 @@ def _of_real(
     """What real data get: `n` of them, or one half of them judged against the other."""
     if known is None:
         return math.nan
-    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed))
+    order = _rng.permutation(len(known), seed, "real data")
     n = min(n, len(known) // 2 if facts.reads_reference else len(known))
     if n < facts.minimum_samples:
         return math.nan

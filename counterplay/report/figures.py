@@ -197,6 +197,35 @@ def cleansing_curves(cleansing: Mapping[str, Any], metric: str) -> Figure:
     return figure
 
 
+def score_spread(rows: Rows) -> Figure:
+    """Values of several models with their intervals; one panel per metric.
+
+    Args:
+        rows: Rows of `counterplay score`: `model`, `metric`, `value`, `low`, `high`,
+            `of_real`.
+
+    Raises:
+        DataError: If there is nothing to draw.
+    """
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    if not rows:
+        raise DataError("There is no score to draw. Give at least one model and metric.")
+    figure, axes = _panels(len(metrics), height=0.9 + 0.28 * len(models), columns=2)
+    for ax, metric in zip(axes, metrics, strict=True):
+        for row in (row for row in rows if row["metric"] == metric):
+            at = models.index(row["model"])
+            ax.plot([row["low"], row["high"]], [at, at], color=HELPFUL, linewidth=2.2)
+            ax.plot(row["value"], at, "o", color=HELPFUL, markersize=5)
+            ax.plot(row["of_real"], at, "|", color=HARMFUL, markersize=12)
+        ax.set_yticks(range(len(models)), models)
+        ax.set_ylim(len(models) - 0.5, -0.5)
+        ax.set_title(f"{words.metric_title(metric)}, {row['better']} is better",
+                     color=INK, fontsize=SMALL, loc="left")  # fmt: skip
+    axes[-1].set_xlabel("value, with its interval; the bar is what real data get")
+    return figure
+
+
 def points_scatter(real: Any, fake: Any) -> Figure:
     """Real and generated points of the plane.
 

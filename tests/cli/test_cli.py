@@ -231,18 +231,49 @@ def test_retrain_refuses_what_it_cannot_read(run, capsys):
 
 
 def test_score_compares_runs(run, capsys):
-    assert main(["score", "run", "run", "--output", "json"]) == 0
+    words = ["score", "run", "run", "--repeats", "3"]
+    assert main([*words, "--output", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["metric"] for row in rows[:2]] == [
         "test_frechet_identity_32",
         "test_average_log_likelihood_identity_32",
     ]
     assert rows[0]["value"] == rows[2]["value"]
-    assert rows[0]["better"] == "lower"
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"]
+    assert rows[0]["of_real"] < rows[0]["value"]
+    assert (rows[0]["better"], rows[0]["n"]) == ("lower", 32)
+    assert main([*words, "--sort", "value", "--figure", "spread.png"]) == 0
+    assert "test_frechet_identity_32" in capsys.readouterr().out
+    assert Path("spread.svg").exists()
     assert main(["score", "run", "--metric", "recall", "--output", "csv"]) == 0
-    assert capsys.readouterr().out.startswith("run,metric,value,better\r\nrun,test_recall")
+    assert capsys.readouterr().out.startswith("model,metric,value,low,high,of_real,n,")
     assert main(["score", "run", "--part", "valid"]) == 0
     assert "valid_frechet_identity_32" in capsys.readouterr().out
+
+
+def test_score_reads_samples_that_something_else_made(run, capsys):
+    random = np.random.default_rng(0)
+    for name, shift in (("real", 0.0), ("near", 0.1), ("far", 2.0)):
+        np.save(f"{name}.npy", random.normal(shift, 1.0, (50, 3)))
+    words = ["score", "far.npy", "near.npy", "--reference", "real.npy", "--output", "json"]
+    assert main([*words, "--sort", "value", "--resamples", "20"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == ["near.npy", "far.npy"]
+    assert rows[1]["low"] < rows[1]["value"] < rows[1]["high"]
+    assert rows[0]["metric"] == "frechet_identity_50"
+    Path("images").mkdir()
+    for i in range(4):
+        Image.fromarray(random.integers(0, 255, (9, 9), np.uint8)).save(f"images/{i}.png")
+    words = ["score", "images", "--reference", "images", "--size", "4", "--output", "json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)[0]["value"] == pytest.approx(0, abs=1e-9)
+    assert main(["score", "near.npy"]) == 1
+    assert (
+        "need real data to be compared with. Give `--reference`" in capsys.readouterr().err
+    )
+    Path("text.npy").write_text("text")
+    assert main(["score", "text.npy", "--reference", "real.npy"]) == 1
+    assert "neither a run folder, a folder of images, nor" in capsys.readouterr().err
 
 
 def test_report_writes_the_page_and_the_figures(run):
