@@ -24,7 +24,7 @@ VERBS = {
     "verify": "Compare the scores with real retraining.",
     "cleanse": "Retrain without the most harmful instances, against other ways to choose.",
     "retrain": "Play a run again without some instances, in a new folder.",
-    "score": "Measure the metrics of one or several runs.",
+    "score": "Measure the metrics of one or several models.",
     "report": "Write everything a run folder holds into one HTML page.",
     "list": "List the games, nets, data sets, metrics, feature maps or adjoints.",
     "experiment": "Run an experiment that a TOML file describes.",

@@ -16,8 +16,12 @@ from counterplay.errors import TraceError
 Row = dict[str, Any]
 
 
-def save_influences(folder: RunFolder, influences: Sequence[Influence], since: int) -> None:
+def save_influences(
+    folder: RunFolder, influences: Sequence[Influence], names: Sequence[str], since: int
+) -> None:
     """Write one file per metric; `trace.json` is there if all of them are.
+
+    `names` are the metrics as a recipe names them, which `verify` makes them again by.
 
     What was said of an earlier trace goes: should the check of this one be interrupted, no
     report shows the one beside the other. Its retrainings stay in the bank.
@@ -31,8 +35,8 @@ def save_influences(folder: RunFolder, influences: Sequence[Influence], since: i
     for i, draft in enumerate(drafts):
         draft.rename(folder.path / f"influence_{i}.npz")
     metrics = [influence.metric for influence in influences]
-    facts = {"metrics": metrics, "adjoint": influences[0].adjoint, "since": since}
-    folder.write_json("trace.json", facts)
+    facts = {"metrics": metrics, "names": list(names), "since": since}
+    folder.write_json("trace.json", {**facts, "adjoint": influences[0].adjoint})
 
 
 def load_influences(folder: RunFolder) -> tuple[list[Influence], int]:

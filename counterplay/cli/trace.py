@@ -54,7 +54,8 @@ def trace(
         way = _options.adjoint_of(
             adjoint, last=last, tape=tape, depth=depth, damping=damping
         )
-        targets = folder.recipe.targets(game, names=metric or None)
+        asked = metric or folder.recipe.metric_names
+        targets = folder.recipe.targets(game, names=asked)
         names = [target.name for target in targets]
         since = trajectory.n_steps - last if last and adjoint != "implicit" else 0
         influences = _scores.traced(folder, names, repr(way)) if resume else None
@@ -68,7 +69,7 @@ def trace(
                     adjoint=way,
                     on_move=lambda done, total: advance(done),
                 )
-            _scores.save_influences(folder, influences, since)
+            _scores.save_influences(folder, influences, asked, since)
         agreements = _check.check(
             folder,
             game,

@@ -84,11 +84,12 @@ def _targets_of(
     Raises:
         TraceError: If the recipe does not have them.
     """
-    known = {target.name: target for target in folder.recipe.targets(game)}
+    names = folder.read_json("trace.json")["names"]
+    known = {target.name: target for target in folder.recipe.targets(game, names=names)}
     missing = [one.metric for one in influences if one.metric not in known]
     if missing:
         raise TraceError(
-            f"The scores are on {missing[0]!r}, but run.toml has the metrics "
+            f"The scores are on {missing[0]!r}, but run.toml now gives "
             f"{sorted(known)}. Use `counterplay trace {folder.path}` again."
         )
     return [known[one.metric] for one in influences]

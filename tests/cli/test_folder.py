@@ -265,13 +265,16 @@ def test_a_trace_that_is_not_there_says_which_verb_makes_it(run, capsys):
         )
 
 
-def test_scores_on_metrics_that_the_recipe_lost_are_refused(run, capsys):
-    change(run / "run.toml", '"frechet"', '"average_log_likelihood"')
+def test_scores_on_metrics_that_the_recipe_measures_otherwise_are_refused(run, capsys):
+    change(run / "run.toml", "n = 32", "n = 33")
     error = error_of(capsys, "verify", "run")
-    assert (
-        "The scores are on 'valid_frechet_identity_32', but run.toml has the metrics"
-        in error
-    )
+    assert "The scores are on 'valid_frechet_identity_32', but run.toml now gives" in error
+
+
+def test_scores_on_a_metric_that_the_recipe_does_not_trace_are_verified(run):
+    words = ["run", "--metric", "average_log_likelihood", "--instances", "4"]
+    assert main(["trace", *words]) == 0
+    assert main(["verify", "run", "--instances", "4"]) == 0
 
 
 def test_a_trace_ends_at_one_place(run, capsys):
