@@ -28,10 +28,12 @@ if TYPE_CHECKING:
         cleanse_iteratively as cleanse_iteratively,
         compare as compare,
     )
+    from counterplay._fairness import fairness_report as fairness_report
     from counterplay._influence import Influence as Influence, trace as trace
     from counterplay._play import play as play
     from counterplay._recipe import Recipe as Recipe
     from counterplay._retrain import retrain as retrain
+    from counterplay._score import score as score, score_samples as score_samples
     from counterplay._trajectory import Trajectory as Trajectory
     from counterplay._verify import verify as verify
     from counterplay.game import (
@@ -61,8 +63,11 @@ _HOME = {
     "cleanse": "_cleanse",
     "cleanse_iteratively": "_cleanse",
     "compare": "_cleanse",
+    "fairness_report": "_fairness",
     "play": "_play",
     "retrain": "_retrain",
+    "score": "_score",
+    "score_samples": "_score",
     "trace": "_influence",
     "verify": "_verify",
 }

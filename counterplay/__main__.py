@@ -25,7 +25,9 @@ VERBS = {
     "cleanse": "Retrain without the most harmful instances, against other ways to choose.",
     "retrain": "Play a run again without some instances, in a new folder.",
     "score": "Measure the metrics of one or several models.",
+    "fairness": "Measure how equally a run's generator makes the classes of its data.",
     "report": "Write everything a run folder holds into one HTML page.",
+    "features": "Train a feature map on your own data and save it to a file.",
     "list": "List the games, nets, data sets, metrics, feature maps or adjoints.",
     "experiment": "Run an experiment that a TOML file describes.",
 }

@@ -5,9 +5,14 @@ A file holds a recipe and one further table that says what is studied:
 - `[ladder]`: how well influence predicts retraining when weights are lowered a little,
   more, and to 0, for traces of several lengths.
 - `[cleansing]`: what removing the harmful gains on test data, against other ways to choose.
+- `[fairness]`: how wrong an imperfect classifier measures fairness, and how much of it is
+  corrected; it plays nothing, so beside it only `[data]` is read.
+- `[spectrum]`: what swapping the generator's last layer does to the power spectrum, and to
+  a detector that tells fakes by it.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +22,12 @@ import numpy as np
 
 from counterplay._adjoint import Unroll
 from counterplay._cleanse import compare, FRACTIONS
-from counterplay._influence import trace
+from counterplay._fairness_study import reproduce, SimulatedBias
+from counterplay._influence import Influence, trace
 from counterplay._recipe import read_toml, Recipe
 from counterplay._retrain import Bank, Executor
+from counterplay._spectrum_study import Swap, swap_last_layer
+from counterplay._statistics import spearman
 from counterplay._study import cleanse_seeds, one_thread
 from counterplay._verify import verify
 from counterplay.errors import ConfigError
@@ -66,7 +74,7 @@ class Sweep:
     chunk: int = 32
 
 
-Study = TypeVar("Study", Ladder, Sweep)
+Study = TypeVar("Study", Ladder, Sweep, SimulatedBias, Swap)
 
 
 def run(
@@ -87,22 +95,40 @@ def run(
         ConfigError: If the file has none of the tables that say what is studied, or an
             unknown key in it.
     """
-    tables, recipe = read_toml(path), Recipe.load(path)
+    tables = read_toml(path)
     Path(folder).mkdir(parents=True, exist_ok=True)
+    if "fairness" in tables:
+        study = _made(SimulatedBias, "fairness", tables)
+        return reproduce(tables.get("data", {}), study, seeds, n_jobs)
+    recipe = Recipe.load(path)
     if "ladder" in tables:
         ladder = _made(Ladder, "ladder", tables)
-        parts: Any = joblib.Parallel(n_jobs=n_jobs)(
-            joblib.delayed(climb)(recipe.with_seed(seed), ladder, Path(folder))
-            for seed in seeds
-        )
-        return summarise([row for part in parts for row in part])
+        return summarise(_per_seed(climb, recipe, ladder, Path(folder), seeds, n_jobs))
+    if "spectrum" in tables:
+        swap = _made(Swap, "spectrum", tables)
+        rows = _per_seed(swap_last_layer, recipe, swap, Path(folder), seeds, n_jobs)
+        return summarise(rows, keys=("source", "measure"))
     if "cleansing" in tables:
         sweep = _made(Sweep, "cleansing", tables)
         return cleanse_all(recipe, sweep, Path(folder), seeds, n_jobs)
     raise ConfigError(
-        f"{str(path)!r} has neither a table [ladder] nor [cleansing], so there is nothing "
-        "to study. See the files in `experiments/`."
+        f"{str(path)!r} has neither a table [ladder] nor [cleansing], [fairness] or "
+        "[spectrum], so there is nothing to study. See the files in `experiments/`."
     )
+
+
+def _per_seed(
+    one_seed: Callable[[Recipe, Study, Path], Rows],
+    recipe: Recipe,
+    study: Study,
+    folder: Path,
+    seeds: Sequence[int],
+    n_jobs: int,
+) -> Rows:
+    parts: Any = joblib.Parallel(n_jobs=n_jobs)(
+        joblib.delayed(one_seed)(recipe.with_seed(seed), study, folder) for seed in seeds
+    )
+    return [row for part in parts for row in part]
 
 
 def _made(study: type[Study], name: str, tables: dict[str, Any]) -> Study:
@@ -144,12 +170,31 @@ def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
             for agreement in agreements
             for row in agreement.rows()
         ]
+        rows += [
+            {"seed": recipe.seed, "epochs": n_epochs, **row}
+            for row in _harm_in_common(influences)
+        ]
     return rows
 
 
-def summarise(rows: Rows) -> Rows:
+def _harm_in_common(influences: Sequence[Influence]) -> Rows:
+    """Rank correlation between metrics of which instances are harmful."""
+    return [
+        {
+            "metric": one.metric,
+            "change": f"harm to {other.metric}",
+            "size": 1.0,
+            "measure": "spearman",
+            "value": float(spearman(one.harm.numpy(), other.harm.numpy())),
+        }
+        for one, other in itertools.combinations(influences, 2)
+    ]
+
+
+def summarise(
+    rows: Rows, keys: Sequence[str] = ("metric", "epochs", "change", "size", "measure")
+) -> Rows:
     """Mean over seeds of every number, with the lowest and the highest seed."""
-    keys = ("metric", "epochs", "change", "size", "measure")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row["value"])

@@ -26,8 +26,8 @@ from counterplay.data.corrupt import corrupt, without_class
 from counterplay.data.splits import Splits
 from counterplay.errors import ConfigError
 from counterplay.game import Columns, Game
-from counterplay.metrics._reading import FeatureMap
 from counterplay.metrics.target import of_samples, Target
+from counterplay.typing import FeatureMap
 
 
 Table = Mapping[str, Any]
@@ -273,7 +273,16 @@ class Recipe:
         return play(game, self.splits.train, **{**table, **options})
 
 
-FEATURES = ("classifier", "identity", "torchscript")
+FEATURES = (
+    "autoencoder",
+    "classifier",
+    "huggingface",
+    "identity",
+    "inception",
+    "onnx",
+    "saved",
+    "torchscript",
+)
 
 _NAMED = ("data", "nets", "game", "features")
 _REQUIRED = object()

@@ -14,8 +14,9 @@ from counterplay import _rng
 from counterplay.errors import ConfigError, MetricError
 from counterplay.game import Columns, State
 from counterplay.metrics._measures import SampleMeasure
-from counterplay.metrics._reading import FeatureMap, read
+from counterplay.metrics._reading import read
 from counterplay.metrics.target import Target
+from counterplay.typing import FeatureMap
 
 
 SEED_STEP = 1_000  # validation and test data have neighbouring seeds

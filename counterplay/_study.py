@@ -22,9 +22,8 @@ from counterplay._retrain import Bank, Executor
 from counterplay._trajectory import Trajectory
 from counterplay.errors import RunError
 from counterplay.game import Columns, Game
-from counterplay.metrics._reading import FeatureMap
 from counterplay.metrics.target import Target
-from counterplay.typing import Features, PerInstance
+from counterplay.typing import FeatureMap, Features, PerInstance
 
 
 Scores = dict[str, PerInstance]

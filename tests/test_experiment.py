@@ -54,6 +54,19 @@ def test_a_ladder_compares_every_length_and_step(tmp_path):
     assert by_step[0, 0.01] > 0.99
 
 
+def test_a_ladder_of_several_metrics_says_how_far_they_agree_on_who_is_harmful(tmp_path):
+    path, folder = tmp_path / "experiment.toml", tmp_path / "kept"
+    metric = {"names": ["average_log_likelihood", "frechet"], "n": 32}
+    ladder = {**LADDER, "epochs": [1], "subsets": 0}
+    path.write_text(tomli_w.dumps({**RECIPE, "metric": metric, "ladder": ladder}))
+    rows = run(path, folder, seeds=[0])
+    (common,) = [row for row in rows if row["change"].startswith("harm to")]
+    assert common["metric"] == "valid_average_log_likelihood_identity_32"
+    assert common["change"] == "harm to valid_frechet_identity_32"
+    assert -1 <= common["mean"] <= 1
+    assert len((folder / "bank_0.jsonl").read_text().splitlines()) == 12  # shared runs
+
+
 def test_a_ladder_continues_from_its_bank(tmp_path):
     path, folder = file_of(tmp_path, ladder=LADDER), tmp_path / "kept"
     first = run(path, folder, seeds=[3])

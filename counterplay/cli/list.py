@@ -19,9 +19,13 @@ def list(kind: Annotated[Positional[Kind], arg(metavar="KIND")]) -> None:
     Args:
         kind: `games`, `nets`, `data`, `metrics`, `features` or `adjoints`.
     """
+    facts = _facts_of if kind == "metrics" else lambda name: {}
     _show.table(
         kind,
-        [{"name": name, "what": _first_line(made)} for name, made in _all(kind).items()],
+        [
+            {"name": name, **facts(name), "what": _first_line(made)}
+            for name, made in _all(kind).items()
+        ],
     )
 
 
@@ -44,6 +48,16 @@ def _all(kind: Kind) -> dict[str, Any]:
                 "first_order": _adjoint.FirstOrder,
                 "forward_mode": _adjoint.ForwardMode,
             }
+
+
+def _facts_of(name: str) -> dict[str, str]:
+    facts = metrics.load(name)
+    return {
+        "reads": {"classified": "features, logits"}.get(facts.needs, facts.needs),
+        "better": "higher" if facts.higher_is_better else "lower",
+        "range": "{:g} to {:g}".format(*facts.bounds),
+        "traceable": "yes" if facts.differentiable else "no",
+    }
 
 
 def _options_text(options: Any) -> str:

@@ -18,8 +18,8 @@ from counterplay.data._arrays import columns_of
 from counterplay.data.image_folder import images_in
 from counterplay.errors import ConfigError, DataError
 from counterplay.game import Columns
-from counterplay.metrics._reading import FeatureMap
 from counterplay.report import figures
+from counterplay.typing import FeatureMap
 
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,20 +14,7 @@ from counterplay import _rng, metrics
 from counterplay.errors import MetricError
 from counterplay.game import Columns
 from counterplay.metrics._facts import Classified, Facts
-
-
-@runtime_checkable
-class FeatureMap(Protocol):
-    """A frozen map from instances to features; a classifier's has `logits` too."""
-
-    @property
-    def name(self) -> str:
-        """What the map is called in the names of results."""
-        ...
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The features of instances, one row each, differentiable."""
-        ...
+from counterplay.typing import FeatureMap
 
 
 @dataclass(frozen=True)
@@ -103,7 +90,7 @@ def read(
         metric=against(known),
         reads=reference.ids if isinstance(reference, Columns) else (),
         learnt_from=getattr(features, "trained_on", ()),
-        extractor=getattr(features, "fingerprint", ""),
+        extractor=features.fingerprint if features else "",
         of_real=functools.partial(_of_real, facts, known, against, n),
     )
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from counterplay.errors import MetricError
 from counterplay.game import Columns, Game, Sample, State
 from counterplay.metrics._measures import Measure, SampleMeasure, StateMeasure, TRAINED
-from counterplay.metrics._reading import FeatureMap, read
-from counterplay.typing import Params, Scalar, Tensors
+from counterplay.metrics._reading import read
+from counterplay.typing import FeatureMap, Params, Scalar, Tensors
 
 
 @dataclass(frozen=True)

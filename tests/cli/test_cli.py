@@ -276,6 +276,26 @@ def test_score_reads_samples_that_something_else_made(run, capsys):
     assert "neither a run folder, a folder of images, nor" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default:The classifier.s errors")
+def test_fairness_needs_a_classifier_and_takes_out_its_errors(run, capsys):
+    assert main(["fairness", "run"]) == 1
+    assert "feature map 'identity', which tells no classes" in capsys.readouterr().err
+    words = ["--set", "nets.width=4", "features.name=classifier", "features.n_steps=60"]
+    assert main(["play", "--n-steps", "4", *words, "--out", "digits"]) == 0
+    capsys.readouterr()
+    words = ["fairness", "digits", "--n", "300", "--output", "json"]
+    assert main(words) == 0
+    found = capsys.readouterr()
+    report = json.loads(found.out)
+    assert [row["class"] for row in report["classes"]] == list("0123456789")
+    assert sum(row["measured"] for row in report["classes"]) == pytest.approx(1)
+    assert "instances of the rarest class" in found.err
+    assert main([*words, "--groups", *"0000011111"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["classes"]) == 2
+    assert main(["fairness", "digits", "--n", "300"]) == 0
+    assert "wanted shares" in capsys.readouterr().out
+
+
 def test_report_writes_the_page_and_the_figures(run):
     assert main(["report", "run"]) == 0
     assert (run / "report.html").stat().st_size > 1_000

@@ -21,6 +21,7 @@ class Turned:
     """A feature map with logits."""
 
     name: str = "turned"
+    fingerprint: str = "abc"
 
     def __call__(self, x):
         return torch.tanh(x @ torch.tensor([[0.0, 1.0], [-1.0, 0.5]], dtype=x.dtype))
