@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, MutableMapping
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -12,6 +10,7 @@ from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
+from counterplay._atomic import write_atomically
 from counterplay.errors import RunError
 from counterplay.game import State, STATE_PARTS
 from counterplay.typing import Tensors
@@ -38,29 +37,6 @@ def _groups(state: State) -> dict[str, list[str]]:
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file in one step, so that a reader or a crash never meets half of it.
-
-    Raises:
-        RunError: If the disk is full or the folder cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise RunError(
-            f"{str(path)!r} could not be written: {error.strerror or error}. Everything "
-            "written before is intact; free some space or choose another folder, then use "
-            "`--resume`."
-        ) from error
 
 
 class FolderCheckpoints(MutableMapping[int, State]):

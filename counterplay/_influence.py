@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
-from counterplay._checkpoint import write_atomically
+from counterplay._atomic import write_atomically
 from counterplay._trajectory import Trajectory
 from counterplay.errors import RunError, TraceError
 from counterplay.game import Columns, Game

@@ -43,7 +43,8 @@ class Recipe:
         nets: `name` and options of a pair of networks.
         game: `name` and options of a game.
         play: `n_steps`, `batch_size`, `seed`, `every`.
-        features: `name` of a feature map and its options.
+        features: `name` of a feature map and its options; `resize` and `quantise` of what
+            is done to images before it, and `cache`, a folder for features of real data.
         metric: `names` of the metrics to trace, `report` for further ones that are only
             measured, `n` samples, `seed` of the latents, `options` by metric.
     """
@@ -150,7 +151,11 @@ class Recipe:
                 games.load(self.game["name"]), "generator", "discriminator", "optimizers"
             ),
             "play": _PLAY_DEFAULTS,
-            "features": _keys(_feature_maker(self.features["name"]), "data"),
+            "features": {
+                **_PREPROCESSING,
+                **_keys(_feature_maker(self.features["name"]), "data"),
+                "cache": "",
+            },
             "metric": _METRIC_DEFAULTS,
         }
         if self.corrupt:
@@ -216,11 +221,20 @@ class Recipe:
     @functools.cached_property
     def feature_map(self) -> FeatureMap:
         """The feature map; one that is trained learns on the validation split."""
-        options = {k: v for k, v in self.features.items() if k != "name"}
         make = _feature_maker(self.features["name"])
-        if "data" in inspect.signature(make).parameters:
-            return make(self.splits.valid, **options)
-        return make(**options)
+        known = inspect.signature(make).parameters
+        options = {k: v for k, v in self.features.items() if k in known}
+        found = make(*[self.splits.valid] * ("data" in known), **options)
+        before = {
+            k: v
+            for k, v in self.features.items()
+            if v and k in _PREPROCESSING and k not in known
+        }
+        if before:
+            found = feature_maps.preprocessed(found, **before)
+        if cache := self.features.get("cache"):
+            return feature_maps.cached(found, cache, self.splits.valid, self.splits.test)
+        return found
 
     def targets(
         self, game: Game, part: str = "valid", names: Sequence[str] | None = None
@@ -286,6 +300,8 @@ FEATURES = (
 
 _NAMED = ("data", "nets", "game", "features")
 _REQUIRED = object()
+# Of images in front of a feature map that does not see to them itself.
+_PREPROCESSING: dict[str, Any] = {"resize": 0, "quantise": False}
 _PLAY_DEFAULTS: dict[str, Any] = {"n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0}
 _METRIC_DEFAULTS: dict[str, Any] = {
     "names": ["frechet"],

@@ -14,7 +14,8 @@ import torch
 
 from counterplay import baselines
 from counterplay._adjoint import AbstractAdjoint, Unroll
-from counterplay._checkpoint import FolderCheckpoints, write_atomically
+from counterplay._atomic import write_atomically
+from counterplay._checkpoint import FolderCheckpoints
 from counterplay._cleanse import cleanse, Cleansing, FRACTIONS
 from counterplay._influence import Influence, trace
 from counterplay._recipe import Recipe

@@ -1,14 +1,11 @@
 """States on disk: whole or not at all, and never silently another one."""
 
-import errno
-from pathlib import Path
-
 import cases
 import pytest
 import torch
 
 from counterplay import _checkpoint
-from counterplay._checkpoint import fingerprint, FolderCheckpoints, write_atomically
+from counterplay._checkpoint import fingerprint, FolderCheckpoints
 from counterplay.errors import RunError
 from counterplay.game import State
 
@@ -105,27 +102,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         FolderCheckpoints(tmp_path, run="theirs")[7]
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def full(number):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(_checkpoint.os, "fsync", full)
-    with pytest.raises(
-        RunError, match=r"could not be written: No space left on device.*intact"
-    ):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
         RunError, match=r"cannot be created: .*Choose a folder you can write"
     ):
         FolderCheckpoints(tmp_path / "file")
-    with pytest.raises(RunError, match=r"could not be written"):
-        write_atomically(Path(tmp_path / "file" / "inside"), b"")

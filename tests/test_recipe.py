@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 
+from counterplay import features
 from counterplay._checkpoint import fingerprint
 from counterplay._play import play
 from counterplay._recipe import read_toml, Recipe
@@ -186,3 +187,14 @@ def test_a_trained_feature_map_learns_on_validation_data_once():
     one = recipe(features={"name": "classifier", "n_steps": 5, "n_features": 4})
     assert one.feature_map is one.feature_map
     assert one.feature_map(one.splits.test["x"]).shape == (32, 4)
+
+
+@pytest.mark.filterwarnings("ignore:Feature classifier")
+def test_preprocessing_and_a_cache_stand_around_a_feature_map(tmp_path):
+    trained = {"name": "classifier", "n_steps": 5, "n_features": 4}
+    digits = {"name": "digits"}
+    around = {"resize": 8, "quantise": True, "cache": str(tmp_path / "kept")}
+    found = recipe(data=digits, features={**trained, **around}).feature_map
+    assert isinstance(found, features.Cached)
+    assert found.name == "classifier_uint8_bicubic8"
+    assert recipe(data=digits, features=trained).feature_map.name == "classifier"

@@ -20,7 +20,8 @@ import torch
 from pyarrow import csv, parquet
 
 from counterplay import __version__
-from counterplay._checkpoint import FolderCheckpoints, write_atomically
+from counterplay._atomic import write_atomically
+from counterplay._checkpoint import FolderCheckpoints
 from counterplay._recipe import read_toml, Recipe
 from counterplay._retrain import Bank, removed as without
 from counterplay._trajectory import make_plan, Plan, Trajectory

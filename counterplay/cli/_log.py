@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from counterplay._checkpoint import write_atomically
+from counterplay._atomic import write_atomically
 from counterplay.errors import RunError
 
 

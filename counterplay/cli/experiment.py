@@ -1,5 +1,6 @@
 """`counterplay experiment`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from tyro.conf import arg, Positional
 from counterplay import _experiment
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import RUNS, write_table
+from counterplay.report import figures, spectra
 
 
 def experiment(
@@ -35,5 +37,9 @@ def experiment(
     with _show.stage(f"Experiment {file.stem}"):
         rows = _experiment.run(file, folder, seeds=range(seeds), n_jobs=jobs)
     write_table(folder / "results.csv", rows)
+    profiles = [folder / f"profiles_{seed}.json" for seed in range(seeds)]
+    if all(path.exists() for path in profiles):  # of a study of spectra
+        drawn = spectra.spectrum_profiles([json.loads(p.read_text()) for p in profiles])
+        figures.save(drawn, folder / "profiles")
     _show.table(file.stem, rows)
     _show.say(f"The table is in {folder / 'results.csv'}")

@@ -1,122 +1,35 @@
 """Features of a small classifier trained on the data at hand."""
 
-import json
 import math
-import os
 import warnings
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import nn, Tensor
 
 from counterplay import _rng
 from counterplay.errors import DataError
-from counterplay.features import _frozen
+from counterplay.features import _frozen, _trained
+from counterplay.features._map import check_name
 from counterplay.features._network import SmoothNetwork
-from counterplay.features.from_module import check_name
 from counterplay.game import Columns
 
 
-@dataclass(frozen=True)
-class Classifier:
+@dataclass(frozen=True, kw_only=True)
+class Classifier(_trained.AbstractTrained):
     """The last hidden layer of a classifier, and its logits.
 
     Attributes:
-        name: What it is called in the names of results.
-        shape: Shape of an instance.
-        n_features: Number of columns.
         n_classes: Number of logits.
         accuracy: Share of instances held out of its own training that it gets right.
-        fingerprint: Hash of its weights.
-        trained_on: Ids of the instances it was trained on, for tests of what is disjoint.
-        network: What gives features and logits, frozen.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    n_features: int
     n_classes: int
     accuracy: float
-    fingerprint: str
-    trained_on: tuple[str, ...] = field(repr=False)
-    network: SmoothNetwork = field(repr=False)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The features, one row per instance, from 0 to 1 each; differentiable in `x`.
-
-        Raises:
-            DataError: If instances have another shape than those it was trained on.
-        """
-        if x.shape[1:] != self.shape:
-            raise DataError(
-                f"Feature map {self.name!r} was trained on instances of shape "
-                f"{self.shape}, but is given {tuple(x.shape[1:])}. Train one on data of "
-                "that shape."
-            )
-        return self.network.features(x.to(self.network.mean))  # its device and dtype
 
     def logits(self, x: Tensor) -> Tensor:
         """The logits, one row per instance; differentiable in `x`."""
         return self.network.head(self(x))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a safetensors file, which is there whole or not at all."""
-        path = Path(path)
-        facts = {name: getattr(self, name) for name in _FACTS}
-        content = safetensors.torch.save(
-            self.network.state_dict(), metadata={_FORMAT: json.dumps(facts)}
-        )
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
-
-
-_FORMAT = "counterplay.features.classifier"
-_FACTS = (
-    "name",
-    "shape",
-    "n_features",
-    "n_classes",
-    "accuracy",
-    "fingerprint",
-    "trained_on",
-)
-
-
-def load(path: str | os.PathLike[str]) -> Classifier:
-    """Read a classifier that was saved.
-
-    Raises:
-        DataError: If the file is missing, holds something else, or has been changed.
-    """
-    if not Path(path).is_file():
-        raise DataError(
-            f"There is no file {str(path)!r} to read a feature classifier from."
-        )
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_FORMAT])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts["shape"] = tuple(facts["shape"])
-        facts["trained_on"] = tuple(facts["trained_on"])
-        with torch.random.fork_rng():  # weights are drawn before they are overwritten
-            network = SmoothNetwork(facts["shape"], facts["n_features"], facts["n_classes"])
-        network.float().load_state_dict(tensors)
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise DataError(
-            f"{str(path)!r} holds no feature classifier: {error}. Write one by its `save`."
-        ) from error
-    found = _frozen.fingerprint(network)
-    if found != facts["fingerprint"]:
-        raise DataError(
-            f"The weights in {str(path)!r} have fingerprint {found!r}, but were saved with "
-            f"{facts['fingerprint']!r}. Metrics on them would not be those of the name; "
-            "train the classifier again."
-        )
-    return Classifier(**facts, network=_frozen.frozen(network))
 
 
 def classifier(
@@ -154,18 +67,35 @@ def classifier(
         DataError: If there are no labels, or fewer than two classes.
     """
     check_name(name)
+    _trained.check_options(
+        n_features=n_features, n_steps=n_steps, batch_size=batch_size, lr=lr
+    )
     x, y, n_classes = _labelled(data)
-    order = _rng.permutation(len(x), seed, "classifier", "split").to(x.device)
-    judged, learnt = order.tensor_split([max(1, len(x) // 5)])
+    judged, learnt = _trained.divided(x, seed, "classifier")
     shape = tuple(x.shape[1:])
     with _rng.seeded(seed, "classifier", "weights"), torch.enable_grad():
         network = SmoothNetwork(shape, n_features, n_classes).to(x.device, x.dtype)
-        _train(network, x[learnt], y[learnt], n_steps, batch_size, lr, seed)
+        network.standardise(x[learnt])
+        _trained.train(
+            network,
+            lambda i: nn.functional.cross_entropy(network(x[learnt[i]]), y[learnt[i]]),
+            len(learnt),
+            purpose="classifier",
+            n_steps=n_steps,
+            batch_size=batch_size,
+            lr=lr,
+            seed=seed,
+        )
     network = _frozen.frozen(network)
-    accuracy = _accuracy(name, network, x[judged], y[judged])
-    fingerprint = _frozen.fingerprint(network)
     return Classifier(
-        name, shape, n_features, n_classes, accuracy, fingerprint, data.ids, network
+        name=name,
+        shape=shape,
+        n_features=n_features,
+        fingerprint=_frozen.fingerprint(network),
+        trained_on=data.ids,
+        network=network,
+        n_classes=n_classes,
+        accuracy=_accuracy(name, network, x[judged], y[judged]),
     )
 
 
@@ -173,8 +103,8 @@ def _labelled(data: Columns) -> tuple[Tensor, Tensor, int]:
     if "y" not in data.tensors:
         raise DataError(
             f"A feature classifier learns from labels, but there is no column 'y' in "
-            f"{sorted(data.tensors)}. Give labelled data, or use `features.identity()` or "
-            "`features.from_module`."
+            f"{sorted(data.tensors)}. Give labelled data, or use `features.autoencoder`, "
+            "`features.identity()` or `features.from_module`."
         )
     if data["y"].is_floating_point() or data["y"].dim() != 1:
         raise DataError(
@@ -187,33 +117,9 @@ def _labelled(data: Columns) -> tuple[Tensor, Tensor, int]:
         raise DataError(
             f"Column 'y' has {len(classes)} classes in {len(data)} instances, but features "
             "that tell classes apart need at least 2. Give data of more classes, or use "
-            "`features.identity()` or `features.from_module`."
+            "`features.autoencoder`, `features.identity()` or `features.from_module`."
         )
     return data["x"].to(torch.float32), y, len(classes)
-
-
-def _train(
-    network: SmoothNetwork,
-    x: Tensor,
-    y: Tensor,
-    n_steps: int,
-    batch_size: int,
-    lr: float,
-    seed: int,
-) -> None:
-    network.standardise(x)
-    optimizer = torch.optim.Adam(network.parameters())
-    n_batches = max(1, len(x) // batch_size)
-    order = torch.empty(0)
-    for step in range(n_steps):
-        epoch, batch = divmod(step, n_batches)
-        if batch == 0:
-            order = _rng.permutation(len(x), seed, "classifier", epoch).to(x.device)
-        index = order[batch * batch_size : (batch + 1) * batch_size]
-        optimizer.param_groups[0]["lr"] = lr * (1 - step / n_steps)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(x[index]), y[index]).backward()
-        optimizer.step()
 
 
 def _accuracy(name: str, network: SmoothNetwork, x: Tensor, y: Tensor) -> float:

@@ -9,7 +9,8 @@ import torch
 
 from counterplay.errors import DataError
 from counterplay.features import _frozen
-from counterplay.features.from_module import check_name, ModuleFeatures
+from counterplay.features._map import check_name, first_line
+from counterplay.features.from_module import ModuleFeatures
 
 
 def torchscript(
@@ -39,7 +40,7 @@ def torchscript(
             module = torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
         raise DataError(
-            f"{str(path)!r} does not hold TorchScript: {str(error).splitlines()[0]} Write "
+            f"{str(path)!r} does not hold TorchScript: {first_line(error)} Write "
             "it with `torch.jit.save`, or build the network and use `from_module`."
         ) from error
     digest = hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()

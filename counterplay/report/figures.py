@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from counterplay._checkpoint import write_atomically
+from counterplay._atomic import write_atomically
 from counterplay._statistics import paired
 from counterplay.errors import DataError
 from counterplay.report import words

@@ -9,7 +9,7 @@ import tomli_w
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from counterplay._checkpoint import write_atomically
+from counterplay._atomic import write_atomically
 from counterplay.game import Columns
 from counterplay.report import charts, figures, gallery, pictures, records, verdicts, words
 from counterplay.report.records import Run

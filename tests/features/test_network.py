@@ -38,3 +38,17 @@ def test_features_have_a_second_derivative():
     network = SmoothNetwork((1, 8, 8), 5, 3).double()
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(network.features, x)
+
+
+@pytest.mark.parametrize(
+    "shape", [(4,), (3, 4), (1, 4, 4), (1, 8, 8), (2, 9, 13), (3, 20, 20)], ids=str
+)
+def test_without_classes_the_head_gives_instances_back(shape):
+    network = SmoothNetwork(shape, 5, None)
+    assert network(torch.zeros(2, *shape)).shape == (2, *shape)
+
+
+def test_the_way_back_has_a_second_derivative():
+    network = SmoothNetwork((1, 8, 8), 3, None).double()
+    x = torch.randn(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(network, x)
