@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from counterplay import (
         baselines as baselines,
         data as data,
+        fairness as fairness,
         features as features,
         games as games,
         metrics as metrics,
         nets as nets,
         optim as optim,
+        scoring as scoring,
     )
     from counterplay._adjoint import (
         FirstOrder as FirstOrder,
@@ -28,12 +30,10 @@ if TYPE_CHECKING:
         cleanse_iteratively as cleanse_iteratively,
         compare as compare,
     )
-    from counterplay._fairness import fairness_report as fairness_report
     from counterplay._influence import Influence as Influence, trace as trace
     from counterplay._play import play as play
     from counterplay._recipe import Recipe as Recipe
     from counterplay._retrain import retrain as retrain
-    from counterplay._score import score as score, score_samples as score_samples
     from counterplay._trajectory import Trajectory as Trajectory
     from counterplay._verify import verify as verify
     from counterplay.game import (
@@ -63,16 +63,13 @@ _HOME = {
     "cleanse": "_cleanse",
     "cleanse_iteratively": "_cleanse",
     "compare": "_cleanse",
-    "fairness_report": "_fairness",
     "play": "_play",
     "retrain": "_retrain",
-    "score": "_score",
-    "score_samples": "_score",
     "trace": "_influence",
     "verify": "_verify",
 }
 _FAMILIES = ("data", "features", "games", "metrics", "nets")
-_MODULES = ("baselines", "optim")
+_MODULES = ("baselines", "fairness", "optim", "scoring")
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ from counterplay import data as datasets, features as feature_maps, games, metri
 from counterplay._play import play
 from counterplay._trajectory import make_plan, Trajectory
 from counterplay.data.corrupt import corrupt, without_class
+from counterplay.data.mixture import Mixture
 from counterplay.data.splits import Splits
 from counterplay.errors import ConfigError
 from counterplay.game import Columns, Game
@@ -242,14 +243,15 @@ class Recipe:
         """The recipe's metrics against one part of the data.
 
         Validation and test use other latents, so that a gain is not one on a few samples.
+        Metrics of memorisation compare with the training part.
         """
         table = {**_METRIC_DEFAULTS, **self.metric}
-        reference: Columns = getattr(self.splits, part)
         found = []
         for name in table["names"] if names is None else names:
-            options = dict(table["options"].get(name, {}))
-            if name == "mean_log_density":
-                options["log_density"] = self._log_density()
+            compared = "train" if metrics.load(name).reads_training else part
+            reference: Columns = getattr(self.splits, compared)
+            given = table["options"].get(name, {})
+            options = {**self._known_of_data(name, given), **given}
             target = of_samples(
                 name,
                 game,
@@ -260,25 +262,36 @@ class Recipe:
                 averaged=bool(game.averages),
                 options=options,
             )
-            found.append(replace(target, name=f"{part}_{target.name}"))
+            found.append(replace(target, name=f"{compared}_{target.name}"))
         return found
 
-    def _log_density(self) -> Callable[[Tensor], Tensor]:
-        """The true log density of the data, with the options of the recipe.
+    def _known_of_data(self, name: str, given: Table) -> dict[str, Any]:
+        """What a metric must be told of the data, beyond what is given.
 
         Raises:
-            ConfigError: If it is not known.
+            ConfigError: If the data cannot.
         """
-        module = inspect.getmodule(datasets.maker(self.data["name"]))
-        log_density = getattr(module, "log_density", None)
-        if log_density is None:
+        parameters = inspect.signature(metrics.load(name).function).parameters
+        wanted = [key for key in _OF_MIXTURE if key in parameters and key not in given]
+        maker = datasets.maker(self.data["name"])
+        mixture = getattr(inspect.getmodule(maker), "mixture", None)
+        if not wanted:
+            return {}
+        if mixture is None:
             raise ConfigError(
-                f"The metric 'mean_log_density' needs data of a known density, which "
-                f"{self.data['name']!r} has not. Use 'average_log_likelihood'."
+                f"The metric {name!r} needs data of a known density, for its {wanted}, "
+                f"which {self.data['name']!r} has not. Use 'average_log_likelihood', or "
+                "metrics of a classifier."
             )
-        known = inspect.signature(log_density).parameters
-        options = {key: value for key, value in self.data.items() if key in known}
-        return functools.partial(log_density, **options)
+        known = inspect.signature(mixture).parameters
+        found = mixture(
+            **{
+                key: self.data.get(key, default)
+                for key, default in _keys(maker).items()
+                if key in known
+            }
+        )
+        return {key: _OF_MIXTURE[key](found) for key in wanted}
 
     def record(self, game: Game, **options: Any) -> Trajectory:
         """Play the game as the recipe says; see `counterplay.play` for the options."""
@@ -295,11 +308,17 @@ FEATURES = (
     "inception",
     "onnx",
     "saved",
+    "stacked_classifier",
     "torchscript",
 )
 
 _NAMED = ("data", "nets", "game", "features")
 _REQUIRED = object()
+_OF_MIXTURE: dict[str, Callable[[Mixture], Any]] = {
+    "log_density": lambda mixture: mixture.log_density,
+    "centres": lambda mixture: mixture.means,
+    "std": lambda mixture: float(mixture.covariance[0, 0].sqrt()),
+}
 # Of images in front of a feature map that does not see to them itself.
 _PREPROCESSING: dict[str, Any] = {"resize": 0, "quantise": False}
 _PLAY_DEFAULTS: dict[str, Any] = {"n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0}

@@ -6,8 +6,8 @@ from torch import nn
 
 from counterplay import data, features
 from counterplay._confusion import Confusion
-from counterplay._fairness import fairness_report, report_of
 from counterplay.errors import DataError
+from counterplay.fairness import fairness_report, report_of
 from counterplay.game import Columns
 from counterplay.metrics._shares import discrepancy, MEASURES
 

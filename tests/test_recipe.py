@@ -178,8 +178,32 @@ def test_the_known_density_of_the_data_is_a_metric():
     same = of_samples("mean_log_density", game, n=32, seed=1, options=density)
     assert wide.value(game.initial()) == same.value(game.initial())
     digits = recipe(data={"name": "digits"}, metric={"names": ["mean_log_density"]})
-    with pytest.raises(ConfigError, match=r"needs data of a known density, which 'digits'"):
+    with pytest.raises(
+        ConfigError, match=r"for its \['log_density'\], which 'digits' has not"
+    ):
         digits.targets(digits.make_game())
+
+
+def test_the_modes_of_the_data_are_known_to_metrics():
+    one = recipe(metric={"names": ["modes_covered", "reverse_kl"], "n": 32})
+    covered, divergence = one.targets(one.make_game())
+    game = one.make_game()
+    assert 0 <= covered.value(game.initial()) <= 8
+    assert divergence.of_real(0) < 0.5 < divergence.value(game.initial())
+    told = {"centres": [[0.0, 0.0], [1.0, 0.0]], "std": 0.1}
+    digits = recipe(
+        data={"name": "digits"},
+        metric={"names": ["modes_covered"], "n": 8, "options": {"modes_covered": told}},
+    )
+    (target,) = digits.targets(digits.make_game())
+    assert target.name == "valid_modes_covered_identity_8_std_0.1"
+
+
+def test_copies_are_looked_for_among_the_training_data():
+    one = recipe(metric={"names": ["authenticity"], "n": 32})
+    (target,) = one.targets(one.make_game())
+    assert target.name == "train_authenticity_identity_32"
+    assert set(target.reads) == set(one.splits.train.ids)
 
 
 @pytest.mark.filterwarnings("ignore:Feature classifier")  # it hardly learns in 5 steps

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from counterplay import _rng
-from counterplay._fairness import CHUNK, fairness_report
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.errors import MetricError
+from counterplay.fairness import CHUNK, fairness_report
 from counterplay.game import Columns, Game, State
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from tyro.conf import arg, Positional
 
 from counterplay import features as feature_maps
-from counterplay._score import score as score_state, score_samples
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.data._arrays import columns_of
@@ -19,6 +18,7 @@ from counterplay.data.image_folder import images_in
 from counterplay.errors import ConfigError, DataError
 from counterplay.game import Columns
 from counterplay.report import figures
+from counterplay.scoring import score as score_state, score_samples
 from counterplay.typing import FeatureMap
 
 

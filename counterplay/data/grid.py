@@ -39,7 +39,7 @@ def grid(
         corner along the second axis.
     """
     return splits_of(
-        _mixture(side, spacing, std),
+        mixture(side, spacing, std),
         name="grid",
         sizes=(n_train, n_valid, n_test),
         seed=seed,
@@ -51,10 +51,11 @@ def log_density(
     x: Float[Tensor, "n 2"], side: int = 5, spacing: float = 2.0, std: float = 0.05
 ) -> PerInstance:
     """The exact logarithm of the density, in nats; differentiable in `x`."""
-    return _mixture(side, spacing, std).log_density(x)
+    return mixture(side, spacing, std).log_density(x)
 
 
-def _mixture(side: int, spacing: float, std: float) -> Mixture:
+def mixture(side: int, spacing: float, std: float) -> Mixture:
+    """The distribution of the points."""
     line = spacing * (torch.arange(side, dtype=torch.float64) - (side - 1) / 2)
     return Mixture(
         means=torch.cartesian_prod(line, line).reshape(-1, 2),

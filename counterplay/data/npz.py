@@ -2,9 +2,11 @@
 
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch.nn import functional
 
 from counterplay.data._arrays import columns_of, existing
 from counterplay.data.splits import complete, Splits
@@ -21,6 +23,7 @@ def npz(
     n_train: int | None = None,
     n_valid: int | None = None,
     n_test: int | None = None,
+    pad: int = 0,
     seed: int = 0,
 ) -> Splits:
     """Images or rows in an `.npz` file.
@@ -36,6 +39,7 @@ def npz(
         n_train: Instances to learn from; default all that the other parts leave.
         n_valid: Instances to choose by; default all of `x_valid`, or a fifth of the rest.
         n_test: Instances to prove with; default all of `x_test`, or a fifth of the rest.
+        pad: Black pixels to add on every side of an image.
         seed: Determines who is in which part; labels keep their shares.
 
     Returns:
@@ -43,14 +47,15 @@ def npz(
         `x_train/00042`.
 
     Raises:
-        DataError: If the file cannot be read or has too few instances.
+        DataError: If the file cannot be read or has too few instances, or if rows are to
+            be padded.
     """
     file = existing(path, "file")
     arrays = _read(file)
     parts = {}
     for part, names in _NAMES.items():
         name = next((name for name in names if name in arrays), None)
-        parts[part] = None if name is None else _part(arrays, name)
+        parts[part] = None if name is None else _padded(_part(arrays, name), pad)
     train = parts["train"]
     if train is None:
         raise DataError(
@@ -86,3 +91,15 @@ def _part(arrays: dict[str, np.ndarray], name: str) -> Columns:
             "instance needs one."
         )
     return columns_of(x, y, prefix=name)
+
+
+def _padded(columns: Columns, pad: int) -> Columns:
+    if not pad:
+        return columns
+    if columns.kind != "image" or pad < 0:
+        raise DataError(
+            f"`pad` is {pad}, but it adds pixels, at least 0, to images; these instances "
+            f"are of kind {columns.kind!r}. Leave it out."
+        )
+    x = functional.pad(columns["x"], [pad] * 4, value=-1.0)
+    return replace(columns, tensors={**columns.tensors, "x": x})

@@ -41,7 +41,7 @@ def ring(
         axis against the clock.
     """
     return splits_of(
-        _mixture(n_modes, radius, std),
+        mixture(n_modes, radius, std),
         name="ring",
         sizes=(n_train, n_valid, n_test),
         seed=seed,
@@ -53,10 +53,11 @@ def log_density(
     x: Float[Tensor, "n 2"], n_modes: int = 8, radius: float = 2.0, std: float = 0.02
 ) -> PerInstance:
     """The exact logarithm of the density, in nats; differentiable in `x`."""
-    return _mixture(n_modes, radius, std).log_density(x)
+    return mixture(n_modes, radius, std).log_density(x)
 
 
-def _mixture(n_modes: int, radius: float, std: float) -> Mixture:
+def mixture(n_modes: int, radius: float, std: float) -> Mixture:
+    """The distribution of the points."""
     angle = 2 * math.pi * torch.arange(n_modes, dtype=torch.float64) / n_modes
     return Mixture(
         means=radius * torch.stack([angle.cos(), angle.sin()], dim=1),

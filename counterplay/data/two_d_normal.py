@@ -32,7 +32,7 @@ def two_d_normal(
         Columns `"x"` of shape `(n, 2)` and `"y"`, always 0.
     """
     return splits_of(
-        _mixture(),
+        mixture(),
         name="2d-normal",
         sizes=(n_train, n_valid, n_test),
         seed=seed,
@@ -42,10 +42,11 @@ def two_d_normal(
 
 def log_density(x: Float[Tensor, "n 2"]) -> PerInstance:
     """The exact logarithm of the density, in nats; differentiable."""
-    return _mixture().log_density(x)
+    return mixture().log_density(x)
 
 
-def _mixture() -> Mixture:
+def mixture() -> Mixture:
+    """The distribution of the points."""
     return Mixture(
         means=torch.ones(1, 2, dtype=torch.float64),
         covariance=torch.tensor([[1.0, 0.8], [0.8, 1.0]], dtype=torch.float64),

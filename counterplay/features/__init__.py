@@ -27,4 +27,8 @@ from counterplay.features.preprocessed import (
     preprocessed as preprocessed,
 )
 from counterplay.features.saved import saved as saved
+from counterplay.features.stacked_classifier import (
+    stacked_classifier as stacked_classifier,
+    StackedClassifier as StackedClassifier,
+)
 from counterplay.features.torchscript import torchscript as torchscript

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from counterplay import _rng, metrics
-from counterplay.errors import MetricError
+from counterplay import metrics
+from counterplay.errors import DataError, MetricError
 from counterplay.game import Columns
 from counterplay.metrics._facts import Classified, Facts
+from counterplay.metrics._floor import same_data_floor
 from counterplay.typing import FeatureMap
 
 
@@ -77,21 +78,17 @@ def read(
     known, width = _reference_rows(name, facts, features, rows, reference, chunk)
     as_read = functools.partial(_as_read, facts, width)
 
-    def against(real: Tensor | None) -> Callable[[Tensor], Tensor]:
-        if not facts.reads_reference or real is None:
-            return lambda fake: facts.function(as_read(fake), **options)
-        prepared = facts.prepare(as_read(real)) if facts.prepare else as_read(real)
-        return lambda fake: facts.function(prepared, as_read(fake), **options)
-
+    real = None if known is None else as_read(known)
+    given = [facts.prepare(real) if facts.prepare else real] * facts.reads_reference
     return Reading(
         name=name,
         facts=facts,
         rows=rows,
-        metric=against(known),
+        metric=lambda fake: facts.function(*given, as_read(fake), **options),
         reads=reference.ids if isinstance(reference, Columns) else (),
         learnt_from=getattr(features, "trained_on", ()),
         extractor=features.fingerprint if features else "",
-        of_real=functools.partial(_of_real, facts, known, against, n),
+        of_real=functools.partial(_of_real, facts, real, n, options),
     )
 
 
@@ -191,18 +188,12 @@ def _as_read(facts: Facts, width: int, rows: Tensor) -> Any:
 
 
 def _of_real(
-    facts: Facts,
-    known: Tensor | None,
-    against: Callable[[Tensor | None], Callable[[Tensor], Tensor]],
-    n: int,
-    seed: int,
+    facts: Facts, real: Any, n: int, options: Mapping[str, Any], seed: int
 ) -> float:
-    """What real data get: `n` of them, or one half of them judged against the other."""
-    if known is None:
+    """What real data get in place of samples; NaN if there are too few."""
+    if real is None:
         return math.nan
-    order = _rng.permutation(len(known), seed, "real data")
-    n = min(n, len(known) // 2 if facts.reads_reference else len(known))
-    if n < facts.minimum_samples:
+    try:
+        return same_data_floor(facts, real, n=n, seed=seed, options=options).value
+    except DataError:
         return math.nan
-    with torch.no_grad():
-        return float(against(known[order[n:]])(known[order[:n]]))

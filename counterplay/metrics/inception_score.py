@@ -3,12 +3,14 @@
 import itertools
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from counterplay.errors import DataError
-from counterplay.metrics._facts import checked, Facts
+from counterplay.metrics import _softmax
+from counterplay.metrics._facts import Facts
 from counterplay.typing import Scalar
 
 
@@ -23,14 +25,9 @@ def log_inception_score(logits: Float[Tensor, "m k"]) -> Scalar:
     Args:
         logits: A classifier's logits of generated samples, one column per class; the result
             is differentiable in it.
-
-    Returns:
-        The score, in nats.
     """
-    rows = checked("logits", logits, minimum=2)
-    log_p = torch.log_softmax(rows, dim=1)
-    log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(rows))
-    return (log_p.exp() * (log_p - log_mean)).sum(1).mean()
+    log_p = _softmax.log_probabilities("logits", logits, minimum=2)
+    return _softmax.divergence(log_p, _softmax.log_proportions(log_p)).mean()
 
 
 def inception_score(logits: Float[Tensor, "m k"], *, n_splits: int = 1) -> Scalar:
@@ -45,9 +42,33 @@ def inception_score(logits: Float[Tensor, "m k"], *, n_splits: int = 1) -> Scala
             is differentiable in it.
         n_splits: Number of consecutive parts of equal size, up to one row, whose scores are
             averaged.
+    """
+    return _scores(logits, n_splits).mean()
+
+
+def inception_score_of_parts(
+    logits: Float[Tensor, "m k"], *, n_splits: int = 10, seed: int | None = None
+) -> tuple[float, float]:
+    """Mean and standard deviation of the scores of parts, as papers print them.
+
+    Args:
+        logits: A classifier's logits of generated samples.
+        n_splits: Number of consecutive parts of equal size, up to one row.
+        seed: Puts rows into an order drawn by NumPy's legacy generator, so that 2020 gives
+            the parts of torch-fidelity; by default they stay as they are.
 
     Returns:
-        The mean score of the parts.
+        The mean, and the standard deviation of a population.
+    """
+    if seed is not None:
+        order = np.random.RandomState(seed).permutation(len(logits))
+        logits = logits[torch.from_numpy(order).to(logits.device)]
+    scores = _scores(logits.detach(), n_splits)
+    return float(scores.mean()), float(scores.std(correction=0))
+
+
+def _scores(logits: Tensor, n_splits: int) -> Float[Tensor, " splits"]:
+    """The scores of consecutive parts.
 
     Raises:
         DataError: If a part would have fewer than two rows.
@@ -59,7 +80,7 @@ def inception_score(logits: Float[Tensor, "m k"], *, n_splits: int = 1) -> Scala
         )
     bounds = [len(logits) * i // n_splits for i in range(n_splits + 1)]
     parts = [logits[start:end] for start, end in itertools.pairwise(bounds)]
-    return torch.stack([log_inception_score(part).exp() for part in parts]).mean()
+    return torch.stack([log_inception_score(part).exp() for part in parts])
 
 
 FACTS = {

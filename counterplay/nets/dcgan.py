@@ -14,6 +14,7 @@ from counterplay._layers import spectral_norm
 from counterplay.errors import ConfigError, GameError
 from counterplay.nets.activations import activation as activation_named
 from counterplay.nets.norms import norm as norm_named
+from counterplay.nets.upsampling import last_layer as last_layer_named
 
 
 def generator(
@@ -24,6 +25,7 @@ def generator(
     width: int = 32,
     norm: str = "group",
     activation: str = "silu",
+    last_layer: str = "baseline",
 ) -> nn.Sequential:
     """Transposed convolutions that double the side until it is `image_size`.
 
@@ -35,6 +37,8 @@ def generator(
         norm: `"group"`, `"layer"`, `"batch"` or `"none"`. Batch norm mixes fakes only,
             which influence allows.
         activation: Nonlinearity of the hidden layers.
+        last_layer: What doubles the side for the last time: `"baseline"`, a transposed
+            convolution like the others, or another of `counterplay.nets.upsampling`.
 
     Returns:
         The network, `(batch, latent_dim) -> (batch, channels, image_size, image_size)`,
@@ -46,13 +50,14 @@ def generator(
         nn.Linear(latent_dim, hidden[0] * base * base),
         nn.Unflatten(1, (hidden[0], base, base)),
     ]
-    for c_in, c_out in zip(hidden, [*hidden[1:], channels], strict=True):
+    for c_in, c_out in pairwise(hidden):
         layers += [
             norm_named(norm, c_in),
             activation_named(activation),
             nn.ConvTranspose2d(c_in, c_out, 4, stride=2, padding=1),
         ]
-    return nn.Sequential(*layers, nn.Tanh())
+    layers += [norm_named(norm, width), activation_named(activation)]
+    return nn.Sequential(*layers, *last_layer_named(last_layer, width, channels), nn.Tanh())
 
 
 def discriminator(

@@ -40,10 +40,10 @@ def pair(
         width_d: The same for the discriminator alone, if it differs.
         seed: Determines the first parameters, whatever was drawn before.
         dtype: Of the parameters; that of the data.
-        options: Further keywords of the networks: `norm`, `spectral`, `activation` for
-            `"dcgan"`, `activation`, `depth`, `bias`, `glorot` for `"mlp"`, `constant` for
-            `"linear_quadratic"`. `norm="batch"` is for the generator; the discriminator
-            then has no norm.
+        options: Further keywords of the networks: `norm`, `spectral`, `activation`,
+            `last_layer` for `"dcgan"`, `activation`, `depth`, `bias`, `glorot` for `"mlp"`,
+            `constant` for `"linear_quadratic"`. `norm="batch"` is for the generator; the
+            discriminator then has no norm.
 
     Returns:
         The networks, `(batch, latent_dim) -> (batch, *shape)` and
@@ -92,7 +92,15 @@ def options_of(name: str) -> Mapping[str, object]:
 
 
 def _dcgan(
-    shape, latent_dim, width, width_d, *, norm="group", spectral=False, activation="silu"
+    shape,
+    latent_dim,
+    width,
+    width_d,
+    *,
+    norm="group",
+    spectral=False,
+    activation="silu",
+    last_layer="baseline",
 ) -> Pair:
     if len(shape) != 3 or shape[1] != shape[2]:
         raise GameError(
@@ -108,6 +116,7 @@ def _dcgan(
             width=width,
             norm=norm,
             activation=activation,
+            last_layer=last_layer,
         ),
         dcgan.discriminator(
             image_size=side,
@@ -154,7 +163,7 @@ def _defaults(make: Callable[..., object], *keys: str) -> dict[str, object]:
 
 
 _MAKERS = {
-    "dcgan": (_dcgan, _defaults(_dcgan, "norm", "spectral", "activation")),
+    "dcgan": (_dcgan, _defaults(_dcgan, "norm", "spectral", "activation", "last_layer")),
     "linear_quadratic": (_linear_quadratic, _defaults(_linear_quadratic, "constant")),
     "mlp": (_mlp, _defaults(mlp, "activation", "depth", "bias", "glorot")),
 }

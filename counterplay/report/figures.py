@@ -213,14 +213,15 @@ def score_spread(rows: Rows) -> Figure:
         raise DataError("There is no score to draw. Give at least one model and metric.")
     figure, axes = _panels(len(metrics), height=0.9 + 0.28 * len(models), columns=2)
     for ax, metric in zip(axes, metrics, strict=True):
-        for row in (row for row in rows if row["metric"] == metric):
+        own = [row for row in rows if row["metric"] == metric]
+        for row in own:
             at = models.index(row["model"])
             ax.plot([row["low"], row["high"]], [at, at], color=HELPFUL, linewidth=2.2)
             ax.plot(row["value"], at, "o", color=HELPFUL, markersize=5)
             ax.plot(row["of_real"], at, "|", color=HARMFUL, markersize=12)
         ax.set_yticks(range(len(models)), models)
         ax.set_ylim(len(models) - 0.5, -0.5)
-        ax.set_title(f"{words.metric_title(metric)}, {row['better']} is better",
+        ax.set_title(f"{words.metric_title(metric)}, {own[0]['better']} is better",
                      color=INK, fontsize=SMALL, loc="left")  # fmt: skip
     axes[-1].set_xlabel("value, with its interval; the bar is what real data get")
     return figure

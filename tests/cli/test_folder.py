@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from counterplay import _checkpoint, _retrain
+from counterplay import _atomic, _retrain
 from counterplay.__main__ import main
 from counterplay.cli import _folder
 from counterplay.cli._folder import RunFolder
@@ -151,7 +151,7 @@ def test_a_full_disk_while_playing_keeps_what_was_written(toy, capsys, monkeypat
     fsync, n_writes = os.fsync, iter(range(100))
     with monkeypatch.context() as patch:
         patch.setattr(
-            _checkpoint.os,
+            _atomic.os,
             "fsync",
             lambda file: full() if next(n_writes) > 7 else fsync(file),
         )
@@ -164,7 +164,7 @@ def test_a_full_disk_while_playing_keeps_what_was_written(toy, capsys, monkeypat
 
 
 def test_a_full_disk_leaves_no_half_made_folder(toy, capsys, monkeypatch):
-    monkeypatch.setattr(_checkpoint.os, "fsync", lambda file: full())
+    monkeypatch.setattr(_atomic.os, "fsync", lambda file: full())
     error = error_of(capsys, "play", "--from", "toy.toml", "--out", "runs/a")
     assert "The folder 'runs' cannot be written: No space left on device" in error
     assert "Free some space, or choose another place with `--out`" in error
@@ -177,7 +177,7 @@ def test_a_full_disk_while_tracing_again_keeps_the_first_trace(run, capsys, monk
 
     before = kept()
     with monkeypatch.context() as patch:
-        patch.setattr(_checkpoint.os, "fsync", lambda file: full())
+        patch.setattr(_atomic.os, "fsync", lambda file: full())
         error = error_of(capsys, "trace", "run", "--last", "6")
         assert "could not be written: No space left on device" in error
         assert kept() == before

@@ -53,3 +53,17 @@ def test_another_kind_of_file_is_refused(tmp_path):
             npz(tmp_path / name)
     with pytest.raises(DataError, match="There is no file at"):
         npz(tmp_path / "c.npz")
+
+
+def test_images_can_be_padded_with_black(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.full((20, 4, 4), 255, np.uint8))
+    x = npz(tmp_path / "a.npz", pad=2).train["x"]
+    assert x.shape[1:] == (1, 8, 8)
+    assert torch.equal(x[:, :, 2:6, 2:6], torch.ones(12, 1, 4, 4))
+    assert x.sum() == 12 * (16 - 48)
+
+
+def test_rows_cannot_be_padded(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((20, 4)))
+    with pytest.raises(DataError, match=r"`pad` is 2, but .* are of kind 'row'"):
+        npz(tmp_path / "a.npz", pad=2)

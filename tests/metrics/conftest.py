@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from counterplay import optim
+from counterplay import data, features, optim
 from counterplay.game import apply_of, Game
 
 
@@ -37,3 +37,11 @@ def make_game():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sorted_digits():
+    """A classifier of digits, and two sets of digits that it was not trained on."""
+    splits = data.digits()
+    classify = features.classifier(splits.train, n_features=16, n_steps=250, lr=2e-2)
+    return classify, splits.valid, splits.test

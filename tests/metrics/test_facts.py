@@ -25,6 +25,12 @@ def test_facts_agree_with_their_function(name):
 # Options that a metric cannot do without, and samples that are no images.
 OPTIONS = {"mean_log_density": {"log_density": lambda x: -x.square().sum(1)}}
 POINTS = {"mean_log_density"}
+CENTRES = {"centres": [[0.0] * 4, [1.0] * 4]}
+OPTIONS |= dict.fromkeys(("reverse_kl", "smooth_reverse_kl"), CENTRES)
+OPTIONS |= {
+    name: {**CENTRES, "std": 1.0} for name in ("modes_covered", "high_quality_share")
+}
+POINTS |= {"reverse_kl", "smooth_reverse_kl", "modes_covered", "high_quality_share"}
 
 
 def rows_of(name, n, seed):

@@ -8,7 +8,11 @@ import scipy.stats
 import torch
 
 from counterplay.errors import DataError
-from counterplay.metrics.inception_score import inception_score, log_inception_score
+from counterplay.metrics.inception_score import (
+    inception_score,
+    inception_score_of_parts,
+    log_inception_score,
+)
 
 
 def logits(m=60, k=5, seed=0):
@@ -46,6 +50,27 @@ def test_only_parts_depend_on_the_order_of_samples():
     )
 
 
+@pytest.mark.parametrize("seed", [None, 2020])
+def test_mean_and_deviation_of_parts_follow_the_convention_of_papers(seed):
+    values = logits(103)
+    p = scipy.special.softmax(values.numpy(), axis=1)
+    if seed is not None:
+        p = p[np.random.RandomState(seed).permutation(len(p))]
+    scores = []
+    for i in range(10):
+        part = p[i * len(p) // 10 : (i + 1) * len(p) // 10]
+        kl = part * (np.log(part) - np.log(part.mean(0)))
+        scores.append(np.exp(kl.sum(1).mean()))
+    found = inception_score_of_parts(values, seed=seed)
+    assert found == pytest.approx((np.mean(scores), np.std(scores)), 1e-10)
+
+
+def test_one_part_has_no_deviation_and_no_order():
+    values = logits()
+    score = float(inception_score(values))
+    assert inception_score_of_parts(values, n_splits=1, seed=7) == pytest.approx((score, 0))
+
+
 @pytest.mark.parametrize(
     "score",
     [log_inception_score, inception_score, lambda x: inception_score(x, n_splits=2)],
@@ -62,5 +87,6 @@ def test_the_gradient_is_finite_for_a_classifier_beyond_doubt():
 
 @pytest.mark.parametrize("n_splits", [0, 4])
 def test_parts_of_less_than_two_rows_are_refused(n_splits):
-    with pytest.raises(DataError, match=f"`n_splits` is {n_splits}, but 7 samples"):
-        inception_score(logits(7), n_splits=n_splits)
+    for score in (inception_score, inception_score_of_parts):
+        with pytest.raises(DataError, match=f"`n_splits` is {n_splits}, but 7 samples"):
+            score(logits(7), n_splits=n_splits)

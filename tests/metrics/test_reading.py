@@ -63,7 +63,7 @@ def test_a_metric_of_samples_sees_them_as_they_are():
 
 def test_what_real_data_get_is_one_part_of_them_against_the_rest():
     found = read("frechet", Halved(), REAL, n=20, chunk=64)
-    order = _rng.permutation(60, 3, "real data")
+    order = _rng.permutation(60, 3, "floor")
     expected = frechet_distance(REAL[order[20:]] / 2, REAL[order[:20]] / 2)
     assert found.of_real(3) == pytest.approx(expected.item())
     assert found.of_real(3) != found.of_real(4)

@@ -26,6 +26,9 @@ PAIRS = {
     "dcgan layer": _dcgan(28, norm="layer"),
     "dcgan none": _dcgan(16, norm="none", activation="softplus"),
     "dcgan spectral": _dcgan(8, spectral=True),
+    "dcgan zero insertion": _dcgan(8, last_layer="Z.1.3"),
+    "dcgan nearest": _dcgan(8, last_layer="N.3.5"),
+    "dcgan bilinear": _dcgan(8, last_layer="B.1.5"),
 }
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy import stats
 
-from counterplay._score import score, score_samples, SEED_STEP
 from counterplay.errors import ConfigError, MetricError
 from counterplay.metrics.frechet import frechet_distance
 from counterplay.metrics.target import of_samples
+from counterplay.scoring import score, score_samples, SEED_STEP
 
 
 def points(n, seed, shift=0.0):
