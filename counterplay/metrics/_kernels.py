@@ -17,7 +17,7 @@ from counterplay.typing import Features, Scalar
 
 
 Kernel = Callable[[Tensor, Tensor], Tensor]  # (..., n, d), (..., m, d) -> (..., n, m)
-CHUNK = 512  # rows on either side at a time: one block of pairs stays in the cache
+CHUNK = 256  # rows on either side at a time: one block of pairs stays in the cache
 FOR_MEDIAN = 1_000  # rows whose distances are looked at
 
 

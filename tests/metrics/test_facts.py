@@ -81,7 +81,8 @@ def test_rows_that_are_not_finite_are_refused(name):
         metric_of(name)(*fake)
 
 
-@pytest.mark.parametrize("name", metrics.names())
+# One that divides the samples into parts must do so by their place to be smooth.
+@pytest.mark.parametrize("name", sorted({*metrics.names()} - {"frechet_infinity"}))
 def test_the_order_of_rows_does_not_matter(name):
     fake, _ = rows_of(name, 9, seed=1)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(2))
