@@ -31,6 +31,8 @@ class Facts:
             `Classified`, or the samples as they are, images unflattened.
         minimum_samples: Below this many rows it has no value. Its bias may ask for far
             more.
+        rows_per_column: With fewer real or fake rows for each column, the value is mostly
+            bias, which a warning says.
         differentiable: Whether it has a gradient.
         reads_reference: Whether it compares with real data.
         reads_training: Whether these should be the game's training data, as copies are to
@@ -43,6 +45,7 @@ class Facts:
     bounds: tuple[float, float] = (-math.inf, math.inf)
     needs: Literal["features", "logits", "classified", "samples"] = "features"
     minimum_samples: int = 1
+    rows_per_column: int = 0
     differentiable: bool = True
     reads_reference: bool = True
     reads_training: bool = False

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,8 @@ def read(
     known, width = _reference_rows(name, facts, features, rows, reference, chunk)
     as_read = functools.partial(_as_read, facts, width)
 
+    if known is not None:
+        _warn_of_bias(name, facts, known, n)
     real = None if known is None else as_read(known)
     given = [facts.prepare(real) if facts.prepare else real] * facts.reads_reference
     return Reading(
@@ -179,6 +182,18 @@ def _reference_rows(
         known = torch.cat([rows(x).to("cpu", torch.float64) for x in real.split(chunk)])
         width = features(real[:1]).shape[1] if features else known.shape[1]
     return known, width
+
+
+def _warn_of_bias(name: str, facts: Facts, known: Tensor, n: int) -> None:
+    needed = facts.rows_per_column * known.shape[1]
+    if min(n, len(known)) < needed:
+        warnings.warn(
+            f"Metric {name!r} compares {n} samples with {len(known)} real rows on "
+            f"{known.shape[1]} features. With fewer than {needed} of either most of its "
+            "value is bias: read it beside what real data get, and never against values of "
+            "other numbers. Give more, or a feature map with fewer features.",
+            stacklevel=4,
+        )
 
 
 def _as_read(facts: Facts, width: int, rows: Tensor) -> Any:

@@ -59,6 +59,7 @@ FACTS = {
         higher_is_better=False,
         bounds=(0.0, math.inf),
         minimum_samples=2,
+        rows_per_column=1,
         prepare=moments,
     )
 }

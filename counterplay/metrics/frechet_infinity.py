@@ -72,6 +72,7 @@ FACTS = {
         function=frechet_infinity,
         higher_is_better=False,
         minimum_samples=6,
+        rows_per_column=3,
         prepare=moments,
     )
 }

@@ -262,7 +262,7 @@ def test_score_reads_samples_that_something_else_made(run, capsys):
     assert rows[1]["low"] < rows[1]["value"] < rows[1]["high"]
     assert rows[0]["metric"] == "frechet_identity_50"
     Path("images").mkdir()
-    for i in range(4):
+    for i in range(20):
         Image.fromarray(random.integers(0, 255, (9, 9), np.uint8)).save(f"images/{i}.png")
     words = ["score", "images", "--reference", "images", "--size", "4", "--output", "json"]
     assert main(words) == 0

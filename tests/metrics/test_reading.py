@@ -78,3 +78,11 @@ def test_what_real_data_get_from_a_metric_that_compares_with_nothing():
 
 def test_too_few_real_rows_for_two_parts_give_no_value():
     assert math.isnan(read("frechet", None, REAL[:3], n=9, chunk=9).of_real(0))
+
+
+def test_fewer_rows_than_columns_are_warned_of():
+    wide = torch.randn(9, 12, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="9 real rows on 12 features. With fewer than 12"):
+        read("frechet", None, wide, n=20, chunk=9)
+    with pytest.warns(UserWarning, match="With fewer than 36 of either most of its value"):
+        read("frechet_infinity", None, torch.randn(40, 12), n=35, chunk=9)
