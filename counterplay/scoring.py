@@ -31,8 +31,10 @@ class Score:
         value: Its value; over several seeds the mean.
         low: Lower end of its 95 % interval; NaN if nothing says how it varies.
         high: Upper end.
-        of_real: What as many real instances get in place of samples: no generator need be
-            better. NaN if there are too few.
+        of_real: What real instances get in place of samples: no generator need be better.
+            NaN if there are too few.
+        n_of_real: How many these are; if fewer than `n`, `of_real` is too bad for a metric
+            that is biased by small numbers.
         higher_is_better: Direction of the metric.
         n: Number of samples.
         seeds: Seeds of the latents; empty for samples from a file.
@@ -44,6 +46,7 @@ class Score:
     low: float
     high: float
     of_real: float
+    n_of_real: int
     higher_is_better: bool
     n: int
     seeds: tuple[int, ...]
@@ -138,6 +141,7 @@ def score_samples(
             for _ in range(n_resamples)
         ]
     low = high = math.nan
+    floor = found.of_real(seed)
     if resampled:
         shifts = np.array(resampled) - np.mean(resampled)
         low, high = (value + np.quantile(shifts, [0.025, 0.975])).tolist()
@@ -146,7 +150,8 @@ def score_samples(
         value=value,
         low=low,
         high=high,
-        of_real=found.of_real(seed),
+        of_real=math.nan if floor is None else floor.value,
+        n_of_real=0 if floor is None else floor.n_fake,
         higher_is_better=found.facts.higher_is_better,
         n=len(fake),
         seeds=(),
@@ -158,6 +163,7 @@ def _score(
     target: Target, values: Sequence[float], *, n: int, seeds: tuple[int, ...]
 ) -> Score:
     mean, low, high = float(np.mean(values)), math.nan, math.nan
+    floor = target.of_real(seeds[0] if seeds else 0)
     if len(values) > 1:
         reach = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
         low, high = mean - float(reach), mean + float(reach)
@@ -166,7 +172,8 @@ def _score(
         value=mean,
         low=low,
         high=high,
-        of_real=target.of_real(seeds[0] if seeds else 0),
+        of_real=math.nan if floor is None else floor.value,
+        n_of_real=0 if floor is None else floor.n_fake,
         higher_is_better=target.higher_is_better,
         n=n,
         seeds=seeds,

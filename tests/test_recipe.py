@@ -189,7 +189,7 @@ def test_the_modes_of_the_data_are_known_to_metrics():
     covered, divergence = one.targets(one.make_game())
     game = one.make_game()
     assert 0 <= covered.value(game.initial()) <= 8
-    assert divergence.of_real(0) < 0.5 < divergence.value(game.initial())
+    assert divergence.of_real(0).value < 0.5 < divergence.value(game.initial())
     told = {"centres": [[0.0, 0.0], [1.0, 0.0]], "std": 0.1}
     digits = recipe(
         data={"name": "digits"},

@@ -31,7 +31,7 @@ def test_one_set_of_latents_gives_the_value_alone():
     found = score(metric, game.initial())
     assert found.value == metric.value(game.initial())
     assert math.isnan(found.low)
-    assert found.of_real == metric.of_real(0)
+    assert (found.of_real, found.n_of_real) == (metric.of_real(0).value, 20)
     assert (found.metric, found.n, found.seeds) == ("frechet_identity_20", 20, (0,))
 
 
@@ -86,5 +86,5 @@ def test_a_row_holds_what_a_file_needs():
     assert row["better"] == "lower"
     assert row["low"] is None
     assert set(row) == {
-        "metric", "value", "low", "high", "of_real", "n", "seeds", "extractor", "better",
+        "metric", "value", "low", "high", "of_real", "n_of_real", "n", "seeds", "extractor", "better",
     }  # fmt: skip

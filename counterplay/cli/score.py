@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from tyro.conf import arg, Positional
 
 from counterplay import features as feature_maps
@@ -17,6 +18,9 @@ from counterplay.data._arrays import columns_of
 from counterplay.data.image_folder import images_in
 from counterplay.errors import ConfigError, DataError
 from counterplay.game import Columns
+from counterplay.metrics._facts import Classified
+from counterplay.metrics._measures import SampleMeasure
+from counterplay.metrics.per_class import per_class as per_class_of
 from counterplay.report import figures
 from counterplay.scoring import score as score_state, score_samples
 from counterplay.typing import FeatureMap
@@ -39,12 +43,13 @@ def score(
     sort: Literal["given", "value"] = "given",
     output: Literal["table", "json", "csv"] = "table",
     figure: Annotated[Path | None, arg(metavar="FILE")] = None,
+    per_class: bool = False,
 ) -> None:
     """Measure the metrics of one or several models.
 
     A model is a run folder, or samples that something else made: a folder of images or a
-    `.npy` file of images or features. Every value stands beside what as many real instances
-    get, below which no generator need come.
+    `.npy` file of images or features. Every value stands beside what real instances get in
+    place of samples, as many if the reference has twice that number, else half of it.
 
     Args:
         models: Run folders, folders of images, `.npy` files.
@@ -61,15 +66,19 @@ def score(
         sort: Rows as given, or every metric's models from best to worst.
         output: What to print.
         figure: Draw the values and their intervals to this file, as `.svg` and `.png`.
+        per_class: For run folders with a classifier, add a table of what the class-aware
+            Frechet distance is made of, class by class.
 
     Raises:
         ConfigError: If samples from a file have nothing to be compared with.
     """
     rows: list[Row] = []
+    classes: list[Row] = []
     feature_map = None if features is None else _feature_map(features)
     for path in models:
         if (path / "run.toml").exists():
             rows += _of_run(path, metric, part, repeats)
+            classes += _classes_of(path, part) if per_class else ()
         elif reference is None:
             raise ConfigError(
                 f"{str(path)!r} is no run folder, so its samples need real data to be "
@@ -87,7 +96,40 @@ def score(
         rows = _ranked(rows)
     if figure is not None:
         figures.save(figures.score_spread(rows), figure.with_suffix(""))
-    _print(rows, output)
+    if output == "json":
+        tables = {"metrics": rows, "classes": classes} if classes else rows
+        print(json.dumps(tables, indent=1))
+        return
+    _print(rows, output, "Metrics")
+    if classes:
+        _print(classes, output, "Classes")
+
+
+def _classes_of(path: Path, part: str) -> Iterator[Row]:
+    folder = RunFolder.open(path)
+    recipe, game = folder.recipe, folder.recipe.make_game()
+    (target,) = recipe.targets(game, part, ["class_aware_frechet"])
+    phi, data = recipe.feature_map, getattr(recipe.splits, part)
+    assert isinstance(target.measure, SampleMeasure)
+    rows = target.measure.all_rows(folder.trajectory().final)
+    with torch.no_grad():
+        real = target.measure.rows(data["x"])
+        width = phi(data["x"][:1]).shape[1]
+    found = per_class_of(
+        Classified(real[:, :width], real[:, width:]),
+        Classified(rows[:, :width], rows[:, width:]),
+    )
+    for k, name in enumerate(data.class_names or range(len(found.distance))):
+        yield {
+            "model": str(path),
+            "class": str(name),
+            "distance": float(found.distance[k]),
+            "share of real": float(found.real_proportion[k]),
+            "share of fake": float(found.fake_proportion[k]),
+            "effective real": float(found.real_effective[k]),
+            "effective fake": float(found.fake_effective[k]),
+            "reliable": not bool(found.unreliable[k]),
+        }
 
 
 def _of_run(path: Path, names: tuple[str, ...], part: str, repeats: int) -> Iterator[Row]:
@@ -135,15 +177,13 @@ def _ranked(rows: list[Row]) -> list[Row]:
     )
 
 
-def _print(rows: list[Row], output: str) -> None:
-    if output == "json":
-        print(json.dumps(rows, indent=1))
-    elif output == "csv":
+def _print(rows: list[Row], output: str, title: str) -> None:
+    if output == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(rows[0])
         writer.writerows(row.values() for row in rows)
     else:
-        _show.table("Metrics", [_shown(row) for row in rows])
+        _show.table(title, [_shown(row) if "metric" in row else row for row in rows])
 
 
 def _shown(row: Row) -> Row:
@@ -153,7 +193,7 @@ def _shown(row: Row) -> Row:
         "metric": row["metric"],
         "value": row["value"],
         "95 %": "" if low is None else f"{low:.4g} to {high:.4g}",
-        "real data": "" if of_real is None else of_real,
+        "real data": "" if of_real is None else f"{of_real:.4g} ({row['n_of_real']:,})",
         "better": row["better"],
         "extractor": row["extractor"][:8],
     }

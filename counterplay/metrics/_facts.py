@@ -70,9 +70,10 @@ def checked(
         DataError: If it is not a matrix, has too few rows, other columns, or is not finite.
     """
     if rows.dim() != 2:
+        how = ".flatten(1)" if rows.dim() > 2 else "[:, None]"
         raise DataError(
             f"`{what}` has shape {tuple(rows.shape)}, but a metric reads a matrix with one "
-            f"row per instance or sample. Use `{what}.flatten(1)`, or a feature map."
+            f"row per instance or sample. Use `{what}{how}`, or a feature map."
         )
     if len(rows) < minimum:
         raise DataError(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterplay.errors import MetricError
+from counterplay.errors import DataError, MetricError
 from counterplay.metrics._chunked_mean import mean_by_parts
 from counterplay.metrics._facts import checked
 from counterplay.typing import Features, PerInstance, Scalar
@@ -86,12 +86,20 @@ def bandwidth_by_cross_validation(
     return _best(bandwidths or _around_scotts_rule(real), real, None)
 
 
-def _best(bandwidths: Sequence[float], rows: Features, centres: Features | None) -> float:
+def _best(
+    bandwidths: Sequence[float], rows: Features, centres: Float[Tensor, "m d"] | None
+) -> float:
     """The choice under which rows are likeliest, given the centres or else each other.
 
     Raises:
+        DataError: If a choice is not positive.
         MetricError: If the best is the smallest or the largest.
     """
+    if not all(bandwidth > 0 for bandwidth in bandwidths):
+        raise DataError(
+            f"`bandwidths` must be above 0, got {min(bandwidths)!r}. If you gave none, "
+            "they follow from the spread of the rows, and these are all the same."
+        )
     middle = rows.mean(0)
     others = rows if centres is None else centres
     n_others, d = len(others) - (centres is None), rows.shape[1]

@@ -72,11 +72,11 @@ class SampleMeasure:
     def value(self, state: State) -> Tensor:
         """The metric, without a graph."""
         with torch.no_grad():
-            return torch.as_tensor(self.metric(self._first_pass(state)))
+            return torch.as_tensor(self.metric(self.all_rows(state)))
 
     def gradient(self, state: State) -> tuple[Tensor, Tensors]:
         """The metric and its derivative, in two passes."""
-        rows = self._first_pass(state)
+        rows = self.all_rows(state)
         leaf = rows.detach().requires_grad_()
         with torch.enable_grad():
             value = torch.as_tensor(self.metric(leaf))
@@ -93,7 +93,12 @@ class SampleMeasure:
                 total[name] = total[name] + part if name in total else part
         return value.detach(), total
 
-    def _first_pass(self, state: State) -> Tensor:
+    def all_rows(self, state: State) -> Tensor:
+        """What the metric reads of a state's samples, without a graph.
+
+        Raises:
+            MetricError: If a sample's rows are not finite.
+        """
         with torch.no_grad():
             rows = torch.cat(
                 [self._generated(state, noise) for noise in self._noise(state)]

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from counterplay import metrics
 from counterplay.errors import DataError, MetricError
 from counterplay.game import Columns
 from counterplay.metrics._facts import Classified, Facts
-from counterplay.metrics._floor import same_data_floor
+from counterplay.metrics._floor import Floor, same_data_floor
 from counterplay.typing import FeatureMap
 
 
@@ -31,8 +30,8 @@ class Reading:
         reads: Ids of the instances that it compares with.
         learnt_from: Ids of the instances that its feature map was trained on.
         extractor: Fingerprint of the feature map; empty without one.
-        of_real: What as many real instances get, from the seed that draws them; NaN if
-            there is no reference.
+        of_real: What real instances get in place of samples, from the seed that draws them;
+            None if there is no reference, or too little of it.
     """
 
     name: str
@@ -42,7 +41,7 @@ class Reading:
     reads: tuple[str, ...]
     learnt_from: tuple[str, ...]
     extractor: str
-    of_real: Callable[[int], float]
+    of_real: Callable[[int], Floor | None]
 
 
 def read(
@@ -204,11 +203,11 @@ def _as_read(facts: Facts, width: int, rows: Tensor) -> Any:
 
 def _of_real(
     facts: Facts, real: Any, n: int, options: Mapping[str, Any], seed: int
-) -> float:
-    """What real data get in place of samples; NaN if there are too few."""
+) -> Floor | None:
+    """What real data get in place of samples; None if there are too few."""
     if real is None:
-        return math.nan
+        return None
     try:
-        return same_data_floor(facts, real, n=n, seed=seed, options=options).value
+        return same_data_floor(facts, real, n=n, seed=seed, options=options)
     except DataError:
-        return math.nan
+        return None

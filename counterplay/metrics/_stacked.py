@@ -9,12 +9,23 @@ from counterplay.metrics._facts import checked
 
 
 Logits = Float[Tensor, "m c"]
+MOST_MODES = 10_000_000
 
 
 def counts(fake: Logits, n_stacked: int) -> Int[Tensor, " k"]:
-    """How many samples fall into each combination, where the last class varies fastest."""
+    """How many samples fall into each combination, where the last class varies fastest.
+
+    Raises:
+        DataError: If there are too many of them to count.
+    """
     channels = _channels(fake.detach(), n_stacked)
     n_classes = channels.shape[2]
+    if n_classes**n_stacked > MOST_MODES:
+        raise DataError(
+            f"{n_classes} classes in each of {n_stacked} channels make "
+            f"{n_classes**n_stacked:.3g} modes, more than the {MOST_MODES:,} that can be "
+            "counted. Set `n_stacked` to the number of channels."
+        )
     mode = torch.zeros(len(channels), dtype=torch.int64)
     for label in channels.argmax(2).unbind(1):
         mode = mode * n_classes + label

@@ -1,7 +1,7 @@
 """Fairness discrepancy: how far the classes of samples are from the wanted shares.
 
-The shares are a classifier's, with its errors in them; `fairness_report` corrects for
-those. The smooth metrics can be traced; `hard_fairness` counts decisions.
+The shares are a classifier's, with its errors in them; `counterplay.fairness` corrects
+for those. The smooth metrics can be traced; `hard_fairness` counts decisions.
 """
 
 import math

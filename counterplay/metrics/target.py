@@ -10,6 +10,7 @@ from torch import Tensor
 
 from counterplay.errors import MetricError
 from counterplay.game import Columns, Game, Sample, State
+from counterplay.metrics._floor import Floor
 from counterplay.metrics._measures import Measure, SampleMeasure, StateMeasure, TRAINED
 from counterplay.metrics._reading import read
 from counterplay.typing import FeatureMap, Params, Scalar, Tensors
@@ -26,7 +27,7 @@ class Target:
         reads: Ids of the instances that it compares with.
         learnt_from: Ids of the instances that its feature map was trained on.
         extractor: Fingerprint of the feature map; empty without one.
-        of_real: What as many real instances get, from the seed that draws them.
+        of_real: What real instances get in place of samples, from the seed that draws them.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Target:
     reads: tuple[str, ...] = ()
     learnt_from: tuple[str, ...] = ()
     extractor: str = ""
-    of_real: Callable[[int], float] = lambda seed: math.nan
+    of_real: Callable[[int], Floor | None] = lambda seed: None
 
     def value(self, state: State) -> float:
         """The metric of a state.

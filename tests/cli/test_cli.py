@@ -246,7 +246,9 @@ def test_score_compares_runs(run, capsys):
     assert "test_frechet_identity_32" in capsys.readouterr().out
     assert Path("spread.svg").exists()
     assert main(["score", "run", "--metric", "recall", "--output", "csv"]) == 0
-    assert capsys.readouterr().out.startswith("model,metric,value,low,high,of_real,n,")
+    assert capsys.readouterr().out.startswith(
+        "model,metric,value,low,high,of_real,n_of_real,n,"
+    )
     assert main(["score", "run", "--part", "valid"]) == 0
     assert "valid_frechet_identity_32" in capsys.readouterr().out
 
@@ -292,6 +294,10 @@ def test_fairness_needs_a_classifier_and_takes_out_its_errors(run, capsys):
     assert "instances of the rarest class" in found.err
     assert main([*words, "--groups", *"0000011111"]) == 0
     assert len(json.loads(capsys.readouterr().out)["classes"]) == 2
+    assert main(["fairness", "digits", "--n", "300"]) == 0
+    words = ["score", "digits", "--metric", "am_score", "--per-class", "--output", "csv"]
+    assert main(words) == 0
+    assert "model,class,distance,share of real" in capsys.readouterr().out
     assert main(["fairness", "digits", "--n", "300"]) == 0
     assert "wanted shares" in capsys.readouterr().out
 

@@ -120,7 +120,8 @@ def test_rows_come_back_in_float64():
 @pytest.mark.parametrize(
     ("rows", "text"),
     [
-        (torch.ones(5), r"`fake` has shape \(5,\), but a metric reads a matrix"),
+        (torch.ones(5), r"`fake` has shape \(5,\), .* a matrix .* `fake\[:, None\]`"),
+        (torch.ones(5, 3, 1), r"shape \(5, 3, 1\), .* `fake\.flatten\(1\)`, or"),
         (torch.ones(1, 3), "`fake` has 1 rows, but this metric has no value below 2"),
         (torch.ones(5, 2), "`fake` has 2 columns, but .* has 3"),
         (torch.tensor([[0.0] * 3, [1, 2, float("nan")]]), "1 of 2 rows of `fake` .* row 1"),

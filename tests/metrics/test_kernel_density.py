@@ -5,7 +5,7 @@ import torch
 from sklearn.model_selection import GridSearchCV, LeaveOneOut
 from sklearn.neighbors import KernelDensity
 
-from counterplay.errors import MetricError
+from counterplay.errors import DataError, MetricError
 from counterplay.metrics import _chunked_mean, _kernel_density
 from counterplay.metrics._kernel_density import (
     bandwidth_by_cross_validation,
@@ -77,3 +77,13 @@ def test_a_best_bandwidth_at_the_end_of_the_choices_is_refused():
         bandwidth_by_validation(normal(50, 2, 0), normal(50, 2, 0))
     with pytest.raises(MetricError, match="towards 0, rows are repeated"):
         bandwidth_by_cross_validation(normal(30, 2, 0).repeat(2, 1))
+
+
+def test_bandwidths_that_are_not_positive_are_refused():
+    rows = normal(9, 2, 0)
+    with pytest.raises(DataError, match=r"`bandwidths` must be above 0, got -1\.0"):
+        bandwidth_by_validation(rows, rows, bandwidths=[1.0, -1.0])
+    with pytest.raises(DataError, match=r"got 0\.0\. .* these are all the same"):
+        bandwidth_by_validation(rows, torch.ones(5, 2))
+    with pytest.raises(DataError, match=r"got 0\.0\. .* these are all the same"):
+        bandwidth_by_cross_validation(torch.ones(5, 2))

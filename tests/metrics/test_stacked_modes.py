@@ -77,3 +77,10 @@ def test_columns_that_make_no_stack_are_refused():
             stacked_modes_covered(fake, n_stacked=n_stacked)
     with pytest.raises(DataError, match="`at_least` must be at least 1, got 0"):
         stacked_modes_covered(fake, n_stacked=2, at_least=0)
+
+
+def test_more_modes_than_can_be_counted_are_refused():
+    with pytest.raises(
+        DataError, match=r"2 classes in each of 30 channels make 1\.07e\+09"
+    ):
+        stacked_modes_covered(torch.zeros(4, 60), n_stacked=30)
