@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Implicit as Implicit,
         Unroll as Unroll,
     )
+    from counterplay._along import trace_along_removal as trace_along_removal
     from counterplay._cleanse import (
         cleanse as cleanse,
         cleanse_iteratively as cleanse_iteratively,
@@ -66,6 +67,7 @@ _HOME = {
     "play": "_play",
     "retrain": "_retrain",
     "trace": "_influence",
+    "trace_along_removal": "_along",
     "verify": "_verify",
 }
 _FAMILIES = ("data", "features", "games", "metrics", "nets")

@@ -66,9 +66,12 @@ class Sweep:
         last_epochs: Retrain only the last passes over the data; 0 retrains the whole run.
         executor: How runs are retrained: `"vmap"`, `"processes"` or `"serial"`.
         chunk: Runs played at once.
+        along: If above 0, influence averaged on the way to removing this share is compared
+            too.
     """
 
     fractions: Sequence[float] = FRACTIONS
+    along: float = 0.0
     last_epochs: int = 0
     executor: Executor = "vmap"
     chunk: int = 32
@@ -223,6 +226,7 @@ def cleanse_all(
         folder=folder,
         executor=sweep.executor,
         chunk=sweep.chunk,
+        along=sweep.along,
     )
     chosen_by = next(iter(cleansings[0].before))
     return [

@@ -14,6 +14,7 @@ import torch
 
 from counterplay import baselines
 from counterplay._adjoint import AbstractAdjoint, Unroll
+from counterplay._along import trace_along_removal
 from counterplay._atomic import write_atomically
 from counterplay._checkpoint import FolderCheckpoints
 from counterplay._cleanse import cleanse, Cleansing, FRACTIONS
@@ -28,6 +29,7 @@ from counterplay.typing import FeatureMap, Features, PerInstance
 
 
 Scores = dict[str, PerInstance]
+ALONG = " along removal"  # what tells an averaged influence from that at the start
 OnSeed = Callable[[Cleansing], None]
 
 
@@ -42,6 +44,7 @@ def cleanse_seeds(
     executor: Executor = "vmap",
     chunk: int = 32,
     adjoint: AbstractAdjoint | None = None,
+    along: float = 0.0,
     on_seed: OnSeed | None = None,
 ) -> list[Cleansing]:
     """Play a recipe once per seed, and cleanse each run by influence and by every baseline.
@@ -60,12 +63,14 @@ def cleanse_seeds(
         executor: How runs are retrained: `"vmap"`, `"processes"` or `"serial"`.
         chunk: Runs retrained at once.
         adjoint: How influence is computed; unrolling the retrained moves if left out.
+        along: If above 0, each influence is also averaged on the way to removing this share
+            of the data, as one more way to choose; see `trace_along_removal`.
         on_seed: Called with each result.
 
     Returns:
         One result per seed, to be merged by `counterplay.compare`.
     """
-    sweep = _Sweep(tuple(fractions), last_epochs, executor, chunk, adjoint)
+    sweep = _Sweep(tuple(fractions), last_epochs, executor, chunk, adjoint, along)
     _ = recipe.splits, recipe.feature_map  # once for all seeds
     pool = joblib.Parallel(n_jobs=min(n_jobs, len(seeds)), return_as="generator")
     results: Any = pool(
@@ -172,6 +177,7 @@ class _Sweep:
     executor: Executor
     chunk: int
     adjoint: AbstractAdjoint | None
+    along: float
 
     def key(self, recipe: Recipe) -> str:
         """A hash of all that a result depends on; `chunk` changes only its rounding."""
@@ -185,6 +191,7 @@ class _Sweep:
                 self.executor,
                 self.chunk,
                 repr(self.adjoint),
+                *[self.along] * bool(self.along),
             ],
             sort_keys=True,
         )
@@ -235,13 +242,22 @@ def _cleanse(
     trajectory = recipe.record(game, checkpoints=checkpoints)
     since = trajectory.epochs_back(game, sweep.last_epochs) if sweep.last_epochs else 0
     targets = recipe.targets(game)
+    adjoint = sweep.adjoint or Unroll(last=trajectory.n_steps - since)
     influences = trace(
         game,
         train,
         trajectory,
         [*targets, _loss_of_reader(recipe, game)],
-        adjoint=sweep.adjoint or Unroll(last=trajectory.n_steps - since),
+        adjoint=adjoint,
     )
+    averaged = [
+        trace_along_removal(
+            game, train, trajectory, target, influence,
+            fraction=sweep.along, adjoint=adjoint, since=since,
+        )
+        for target, influence in zip(targets, influences, strict=False)
+        if sweep.along
+    ]  # fmt: skip
     return cleanse(
         game,
         train,
@@ -250,6 +266,7 @@ def _cleanse(
         report=reported(recipe, game),
         scores={
             **_harm(influences[:-1]),
+            **{f"{name}{ALONG}": harm for name, harm in _harm(averaged).items()},
             **baseline_scores(recipe, game, trajectory),
             "discriminator's loss": influences[-1].harm,
         },

@@ -90,6 +90,13 @@ def test_cleansing_has_a_row_per_test_metric_and_method(tmp_path):
         assert 0 <= row["p_value_against_baselines"] <= 1
 
 
+def test_influence_averaged_on_the_way_to_removal_is_one_more_method(tmp_path):
+    path = file_of(tmp_path, cleansing={**CLEANSING, "along": 0.2})
+    methods = [row["method"] for row in run(path, tmp_path / "kept", seeds=[0, 1])]
+    name = "influence on valid_average_log_likelihood_identity_32"
+    assert {name, f"{name} along removal"} < set(methods)
+
+
 def test_finished_seeds_of_a_cleansing_are_not_played_again(tmp_path, monkeypatch):
     path, folder = file_of(tmp_path, cleansing=CLEANSING), tmp_path / "kept"
     first = run(path, folder, seeds=[0])

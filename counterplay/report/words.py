@@ -56,7 +56,8 @@ def _protocol(rest: str) -> str:
 def method_name(name: str) -> str:
     """A way to choose what to remove: `"influence on Fréchet distance"`."""
     if name.startswith("influence on "):
-        return f"influence on {metric_name(name.removeprefix('influence on '))}"
+        metric, *rest = name.removeprefix("influence on ").split(" ", 1)
+        return " ".join([f"influence on {metric_name(metric)}", *rest])
     return name.replace("_", " ")
 
 

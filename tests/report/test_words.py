@@ -73,3 +73,8 @@ def test_counts_know_their_plural():
         "1 seed",
         "1,078 instances",
     )
+
+
+def test_an_averaged_influence_keeps_its_way():
+    name = "influence on valid_frechet_classifier_1024 along removal"
+    assert words.method_name(name) == "influence on Fréchet distance along removal"
