@@ -221,16 +221,20 @@ class Recipe:
 
     @functools.cached_property
     def feature_map(self) -> FeatureMap:
-        """The feature map; one that is trained learns on the validation split."""
+        """The feature map; one that is trained learns on the validation split.
+
+        Raises:
+            ConfigError: If it lacks an option.
+        """
         make = _feature_maker(self.features["name"])
         known = inspect.signature(make).parameters
         options = {k: v for k, v in self.features.items() if k in known}
+        for key, default in _keys(make, "data").items():
+            if default is _REQUIRED and key not in options:
+                raise ConfigError(f"[features] of this `name` needs `{key}`: give it too.")
         found = make(*[self.splits.valid] * ("data" in known), **options)
-        before = {
-            k: v
-            for k, v in self.features.items()
-            if v and k in _PREPROCESSING and k not in known
-        }
+        wanted = {k: v for k, v in self.features.items() if v and k in _PREPROCESSING}
+        before = {k: v for k, v in wanted.items() if k not in known}
         if before:
             found = feature_maps.preprocessed(found, **before)
         if cache := self.features.get("cache"):

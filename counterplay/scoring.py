@@ -123,8 +123,13 @@ def score_samples(
         The score.
 
     Raises:
+        ConfigError: If `n_resamples` is negative or 1.
         MetricError: If the metric cannot be computed from what is given.
     """
+    if n_resamples < 0 or n_resamples == 1:
+        raise ConfigError(
+            f"`n_resamples` must be 0, for no interval, or at least 2, got {n_resamples!r}."
+        )
     found = read(
         metric, features, reference, n=len(fake), chunk=chunk, options=options
     )  # fmt: skip

@@ -222,3 +222,8 @@ def test_preprocessing_and_a_cache_stand_around_a_feature_map(tmp_path):
     assert isinstance(found, features.Cached)
     assert found.name == "classifier_uint8_bicubic8"
     assert recipe(data=digits, features=trained).feature_map.name == "classifier"
+
+
+def test_a_feature_map_that_lacks_an_option_is_refused():
+    with pytest.raises(ConfigError, match=r"\[features\] of this `name` needs `path`"):
+        _ = recipe(features={"name": "saved"}).feature_map

@@ -88,3 +88,13 @@ def test_a_row_holds_what_a_file_needs():
     assert set(row) == {
         "metric", "value", "low", "high", "of_real", "n_of_real", "n", "seeds", "extractor", "better",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("n_resamples", [-1, 1])
+def test_too_few_resamples_for_an_interval_are_refused(n_resamples):
+    with pytest.raises(
+        ConfigError, match="`n_resamples` must be 0, for no interval, or at"
+    ):
+        score_samples(
+            "frechet", points(9, 2), reference=points(80, 1), n_resamples=n_resamples
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 from counterplay import _rng
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
-from counterplay.errors import MetricError
+from counterplay.errors import ConfigError, MetricError
 from counterplay.fairness import CHUNK, fairness_report
 from counterplay.game import Columns, Game, State
 
@@ -40,8 +40,11 @@ def fairness(
         output: What to print.
 
     Raises:
+        ConfigError: If there is to be no sample.
         MetricError: If the run's feature map is no classifier.
     """
+    if n < 1:
+        raise ConfigError(f"`n` must be at least 1 sample, got {n}.")
     folder = RunFolder.open(run)
     recipe, state = folder.recipe, folder.trajectory().final
     classifier: Any = recipe.feature_map

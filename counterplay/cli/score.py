@@ -3,12 +3,14 @@
 import csv
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from tyro.conf import arg, Positional
 
 from counterplay import features as feature_maps
@@ -87,12 +89,14 @@ def score(
         else:
             real = _instances(reference, size)["x"]
             fake = _instances(path, size)["x"]
+            _warn_of_range(path, fake, reference, real)
             for name in metric or FILE_METRICS:
                 found = score_samples(
                     name, fake, feature_map, reference=real, n_resamples=resamples
                 )
                 rows.append({"model": str(path), **found.row()})
     if sort == "value":
+        _warn_of_extractors(rows)
         rows = _ranked(rows)
     if figure is not None:
         figures.save(figures.score_spread(rows), figure.with_suffix(""))
@@ -150,12 +154,41 @@ def _instances(path: Path, size: int) -> Columns:
     if path.is_dir():
         return images_in(path, size=size)
     try:
-        return columns_of(np.load(path), None, prefix=path.stem)
+        array = np.load(path)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{str(path)!r} is neither a run folder, a folder of images, nor a `.npy` file "
-            f"({error}). Save an array with `numpy.save`."
+            f"{str(path)!r} is neither a run folder, a folder of images, nor a `.npy` "
+            "file. Save an array with `numpy.save`."
         ) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(
+            f"{str(path)!r} holds several arrays. Save the one to be scored with "
+            "`numpy.save`, as `.npy`."
+        )
+    return columns_of(array, None, prefix=path.stem)
+
+
+def _warn_of_range(path: Path, fake: Tensor, reference: Path, real: Tensor) -> None:
+    if fake.dim() > 2 and (fake.min() >= 0) != (real.min() >= 0):
+        warnings.warn(
+            f"The images of {str(path)!r} reach from {float(fake.min()):.3g} to "
+            f"{float(fake.max()):.3g}, those of {str(reference)!r} from "
+            f"{float(real.min()):.3g} to {float(real.max()):.3g}. Images are read in "
+            "[-1, 1]; if either is in [0, 1], multiply by 2 and subtract 1.",
+            stacklevel=2,
+        )
+
+
+def _warn_of_extractors(rows: list[Row]) -> None:
+    for name in dict.fromkeys(row["metric"] for row in rows):
+        found = {row["extractor"] for row in rows if row["metric"] == name}
+        if len(found) > 1:
+            warnings.warn(
+                f"The values of {name!r} are on {len(found)} different feature maps, "
+                f"{sorted(found)}, so the order of the models means nothing. Score them on "
+                "one map, see `features.name=saved`.",
+                stacklevel=2,
+            )
 
 
 def _feature_map(path: Path) -> FeatureMap:

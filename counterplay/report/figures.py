@@ -211,7 +211,7 @@ def score_spread(rows: Rows) -> Figure:
     models = list(dict.fromkeys(row["model"] for row in rows))
     if not rows:
         raise DataError("There is no score to draw. Give at least one model and metric.")
-    figure, axes = _panels(len(metrics), height=0.9 + 0.28 * len(models), columns=2)
+    figure, axes = _panels(len(metrics), height=0.9 + 0.28 * len(models))
     for ax, metric in zip(axes, metrics, strict=True):
         own = [row for row in rows if row["metric"] == metric]
         for row in own:

@@ -276,10 +276,19 @@ def test_score_reads_samples_that_something_else_made(run, capsys):
     Path("text.npy").write_text("text")
     assert main(["score", "text.npy", "--reference", "real.npy"]) == 1
     assert "neither a run folder, a folder of images, nor" in capsys.readouterr().err
+    np.savez("two.npz", a=1, b=2)
+    assert main(["score", "two.npz", "--reference", "real.npy"]) == 1
+    assert "holds several arrays" in capsys.readouterr().err
+    for name, low in (("unit", 0.0), ("signed", -1.0)):
+        np.save(f"{name}.npy", random.uniform(low, 1.0, (30, 4, 4)))
+    with pytest.warns(UserWarning, match=r"if either is in \[0, 1\], multiply by 2"):
+        assert main(["score", "unit.npy", "--reference", "signed.npy"]) == 0
 
 
 @pytest.mark.filterwarnings("default:The classifier.s errors")
 def test_fairness_needs_a_classifier_and_takes_out_its_errors(run, capsys):
+    assert main(["fairness", "run", "--n", "0"]) == 1
+    assert "`n` must be at least 1 sample" in capsys.readouterr().err
     assert main(["fairness", "run"]) == 1
     assert "feature map 'identity', which tells no classes" in capsys.readouterr().err
     words = ["--set", "nets.width=4", "features.name=classifier", "features.n_steps=60"]
