@@ -160,9 +160,9 @@ def require_disjoint(data: Columns, metric: Target, report: Sequence[Target]) ->
     for target in (metric, *report):
         if train.issubset(target.reads):
             raise DataError(
-                f"Metric {target.name!r} compares with all of the training data, as metrics "
-                "of memorisation do, so no gain can be proven by it. Use another metric, on "
-                "held-out data; `trace` and `score` take this one."
+                f"Metric {target.name!r} compares with all of the training data, as those "
+                "of memorisation do, so no gain can be proven by it. Use a metric that "
+                "compares with held-out data; `trace` and `score` take this one."
             )
     test = {name for target in report for name in target.reads}
     learnt = {name for target in (metric, *report) for name in target.learnt_from}
