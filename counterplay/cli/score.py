@@ -77,17 +77,18 @@ def score(
     rows: list[Row] = []
     classes: list[Row] = []
     feature_map = None if features is None else _feature_map(features)
+    real = None if reference is None else _instances(reference, size)["x"]
     for path in models:
         if (path / "run.toml").exists():
-            rows += _of_run(path, metric, part, repeats)
-            classes += _classes_of(path, part) if per_class else ()
-        elif reference is None:
+            folder = RunFolder.open(path)  # once: it holds the data and the feature map
+            rows += _of_run(folder, metric, part, repeats)
+            classes += _classes_of(folder, part) if per_class else ()
+        elif reference is None or real is None:
             raise ConfigError(
                 f"{str(path)!r} is no run folder, so its samples need real data to be "
                 "compared with. Give `--reference`, a folder of images or a `.npy` file."
             )
         else:
-            real = _instances(reference, size)["x"]
             fake = _instances(path, size)["x"]
             _warn_of_range(path, fake, reference, real)
             for name in metric or FILE_METRICS:
@@ -109,8 +110,7 @@ def score(
         _print(classes, output, "Classes")
 
 
-def _classes_of(path: Path, part: str) -> Iterator[Row]:
-    folder = RunFolder.open(path)
+def _classes_of(folder: RunFolder, part: str) -> Iterator[Row]:
     recipe, game = folder.recipe, folder.recipe.make_game()
     (target,) = recipe.targets(game, part, ["class_aware_frechet"])
     phi, data = recipe.feature_map, getattr(recipe.splits, part)
@@ -125,7 +125,7 @@ def _classes_of(path: Path, part: str) -> Iterator[Row]:
     )
     for k, name in enumerate(data.class_names or range(len(found.distance))):
         yield {
-            "model": str(path),
+            "model": str(folder.path),
             "class": str(name),
             "distance": float(found.distance[k]),
             "share of real": float(found.real_proportion[k]),
@@ -136,13 +136,15 @@ def _classes_of(path: Path, part: str) -> Iterator[Row]:
         }
 
 
-def _of_run(path: Path, names: tuple[str, ...], part: str, repeats: int) -> Iterator[Row]:
-    folder = RunFolder.open(path)
+def _of_run(
+    folder: RunFolder, names: tuple[str, ...], part: str, repeats: int
+) -> Iterator[Row]:
     recipe, game = folder.recipe, folder.recipe.make_game()
     names = names or tuple(dict.fromkeys([*recipe.metric_names, *recipe.report_names]))
     final = folder.trajectory().final
     for target in recipe.targets(game, part, names):
-        yield {"model": str(path), **score_state(target, final, repeats=repeats).row()}
+        found = score_state(target, final, repeats=repeats)
+        yield {"model": str(folder.path), **found.row()}
 
 
 def _instances(path: Path, size: int) -> Columns:
