@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     )
     from counterplay._adjoint import (
         FirstOrder as FirstOrder,
-        ForwardMode as ForwardMode,
         Implicit as Implicit,
         Unroll as Unroll,
     )
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         cleanse_iteratively as cleanse_iteratively,
         compare as compare,
     )
+    from counterplay._forward_mode import ForwardMode as ForwardMode
     from counterplay._influence import Influence as Influence, trace as trace
     from counterplay._play import play as play
     from counterplay._recipe import Recipe as Recipe
@@ -52,7 +52,7 @@ _HOME = {
     "Batch": "game",
     "Columns": "game",
     "FirstOrder": "_adjoint",
-    "ForwardMode": "_adjoint",
+    "ForwardMode": "_forward_mode",
     "Game": "game",
     "Implicit": "_adjoint",
     "Influence": "_influence",

@@ -23,10 +23,15 @@ def fingerprint(state: State) -> str:
     """A hash of every bit of a state."""
     head = f"{state.step}{json.dumps(_groups(state))}"
     digest = hashlib.blake2b(head.encode(), digest_size=12)
-    for name, tensor in sorted(state.tensors().items()):
+    add_tensors(digest, state.tensors())
+    return digest.hexdigest()
+
+
+def add_tensors(digest: hashlib.blake2b, tensors: Tensors) -> None:
+    """Hash every bit of named tensors."""
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(_bytes(tensor))
-    return digest.hexdigest()
 
 
 def _groups(state: State) -> dict[str, list[str]]:

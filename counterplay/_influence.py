@@ -12,6 +12,8 @@ import torch
 
 from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
 from counterplay._atomic import write_atomically
+from counterplay._ranks import ALONE, Ranks
+from counterplay._sweep import SweepFile
 from counterplay._trajectory import Trajectory
 from counterplay.errors import RunError, TraceError
 from counterplay.game import Columns, Game
@@ -121,6 +123,8 @@ def trace(
     *,
     adjoint: AbstractAdjoint = ...,
     on_move: Progress | None = ...,
+    unfinished: Path | str | None = ...,
+    ranks: Ranks = ...,
 ) -> Influence: ...
 @overload
 def trace(
@@ -131,6 +135,8 @@ def trace(
     *,
     adjoint: AbstractAdjoint = ...,
     on_move: Progress | None = ...,
+    unfinished: Path | str | None = ...,
+    ranks: Ranks = ...,
 ) -> tuple[Influence, ...]: ...
 def trace(
     game: Game,
@@ -140,6 +146,8 @@ def trace(
     *,
     adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
     on_move: Progress | None = None,
+    unfinished: Path | str | None = None,
+    ranks: Ranks = ALONE,
 ) -> Influence | tuple[Influence, ...]:
     """Trace every training instance's effect on a metric, in one backward sweep.
 
@@ -150,15 +158,27 @@ def trace(
         metric: What to measure at the end of the run; several share the sweep.
         adjoint: How the derivative is computed.
         on_move: Called with the moves done and the moves in all.
+        unfinished: A file in which the sweep is kept every half minute. If it holds an
+            interrupted sweep of the same trace, that is continued, to the same bits.
+        ranks: The processes that played the run together; all of them call this function,
+            and each gets the whole influence.
 
     Returns:
         One influence per metric, or just one for a single metric.
     """
+    trajectory.plan.numerics.require_traceable()
+    ranks.require_recorded(trajectory.plan)
     metrics = [metric] if isinstance(metric, Target) else list(metric)
     found = [target.cotangent(trajectory.final) for target in metrics]
     gradients = adjoint.gradients(
-        game, data, trajectory, [cotangent for _, cotangent in found], on_move
+        ranks.share(game, trajectory.plan.batch_size),
+        data,
+        trajectory,
+        [cotangent for _, cotangent in found],
+        on_move=on_move,
+        kept=None if unfinished is None else SweepFile(unfinished, ranks=ranks),
     )
+    ranks.agree("The influence", repr(gradients.tolist()))
     influences = tuple(
         Influence(
             metric=target.name,

@@ -6,7 +6,7 @@ draws are functions of the seed and the move, so a replay sees what the first pa
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from counterplay import _rng
 from counterplay._checkpoint import fingerprint
+from counterplay._numerics import Numerics
 from counterplay._step import step
 from counterplay.errors import DataError, ReplayError, TraceError
 from counterplay.game import Batch, Columns, Game, State
@@ -23,19 +24,21 @@ from counterplay.typing import Noise, PerInstance, Scalar
 
 @dataclass(frozen=True)
 class Plan:
-    """What determines every draw of a run.
+    """What determines every draw of a run, and how its moves are computed.
 
     Attributes:
         seed: The run's seed.
         batch_size: Instances per move; also the denominator of the losses.
         weights: One weight per instance, `(n,)`, float64; 1 is ordinary training.
         data: Fingerprint of the training set.
+        numerics: Device, precision and memory format.
     """
 
     seed: int
     batch_size: int
     weights: PerInstance
     data: str
+    numerics: Numerics = Numerics()
 
     @property
     def n_instances(self) -> int:
@@ -56,7 +59,8 @@ class Plan:
     @functools.cached_property
     def fingerprint(self) -> str:
         """A hash of everything above."""
-        digest = hashlib.blake2b(f"{self.seed}/{self.batch_size}/{self.data}".encode())
+        text = f"{self.seed}/{self.batch_size}/{self.data}/{self.numerics}"
+        digest = hashlib.blake2b(text.encode())
         digest.update(self.weights.numpy().tobytes())
         return digest.hexdigest()[:24]
 
@@ -85,7 +89,7 @@ class Trajectory:
     @property
     def final(self) -> State:
         """The state after the last move."""
-        return self.checkpoints[self.n_steps]
+        return self.plan.numerics.place(self.checkpoints[self.n_steps])
 
     def epochs_back(self, game: Game, n_epochs: int) -> int:
         """The move at which the last `n_epochs` passes over the data begin.
@@ -129,26 +133,20 @@ class Trajectory:
         """The state before `move`, replayed from the checkpoint before it."""
         self.require(data, move)
         start = max(kept for kept in self.checkpoints if kept <= move)
-        state = self.checkpoints[start]
-        for replayed in self.replay(game, data, start, move):
-            state = replayed
-        return state
+        return self.replay(game, data, self.checkpoints[start], move)
 
-    def replay(self, game: Game, data: Columns, start: int, stop: int) -> Iterator[State]:
-        """The states after moves `start` to `stop - 1`, from the checkpoint at `start`.
-
-        Yields:
-            One state per move.
+    def replay(self, game: Game, data: Columns, state: State, stop: int) -> State:
+        """Play the recorded moves from a state of the run up to move `stop`.
 
         Raises:
             ReplayError: If a state differs from the recorded one.
         """
-        state = self.checkpoints[start]
+        state = self.plan.numerics.place(state)
         with torch.no_grad():
-            for _ in range(start, stop):
+            while state.step < stop:
                 state, _ = recorded_move(game, data, self.plan, state)
                 self.check(state)
-                yield state
+        return state
 
     def check(self, state: State) -> None:
         """Compare a replayed state bit for bit with the recorded one, where there is one.
@@ -192,7 +190,12 @@ def _diverged(move: int) -> str:
 
 
 def make_plan(
-    data: Columns, *, batch_size: int, seed: int, weights: PerInstance | None = None
+    data: Columns,
+    *,
+    batch_size: int,
+    seed: int,
+    weights: PerInstance | None = None,
+    numerics: Numerics = Numerics(),  # noqa: B008
 ) -> Plan:
     """Check sizes and weights, and fix the draws of a run.
 
@@ -215,7 +218,7 @@ def make_plan(
             f"`weights` must hold {n} finite numbers, one per instance, got shape "
             f"{tuple(weights.shape)}."
         )
-    return Plan(seed, batch_size, weights, data.fingerprint)
+    return Plan(seed, batch_size, weights, data.fingerprint, numerics)
 
 
 def require_data(plan: Plan, data: Columns) -> None:
@@ -241,7 +244,7 @@ def draw(game: Game, data: Columns, plan: Plan, state: State) -> tuple[Batch, No
         index = torch.empty(0, dtype=torch.int64)
     any_param = next(iter(state.params[game.movers(move)[0]].values()))
     columns = {
-        name: column[index].to(any_param)
+        name: plan.numerics.ordered(column[index].to(any_param))
         if column.is_floating_point()
         else column[index].to(any_param.device)
         for name, column in data.tensors.items()
@@ -273,5 +276,6 @@ def recorded_move(
     batch, noise = draw(game, data, plan, state)
     if weights is None:
         weights = weights_of(plan, batch, state)
-    with layer_noise(game, plan, state.step):
-        return step(game, state, batch, noise, weights)
+    numerics = plan.numerics
+    with numerics.arithmetic(), layer_noise(game, plan, state.step):
+        return step(game, state, batch, noise, weights, gradient=numerics.gradient)

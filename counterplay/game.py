@@ -204,6 +204,11 @@ class State:
             for name, tensor in group.items()
         }
 
+    @property
+    def n_bytes(self) -> int:
+        """What the state takes in memory."""
+        return sum(tensor.nbytes for tensor in self.tensors().values())
+
     def with_tensors(self, tensors: Tensors) -> Self:
         """The same state with other tensors, by the names that `tensors` gives."""
         parts = {

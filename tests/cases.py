@@ -245,6 +245,16 @@ EXTRAS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
+
+def combined(optimizer: str, schedule: str, extra: str) -> Case:
+    """A small GAN with the named settings."""
+    return gan(
+        optimizers=dict.fromkeys("GD", OPTIMIZERS[optimizer]),
+        **SCHEDULES[schedule],
+        **EXTRAS[extra],
+    )
+
+
 MAKERS: Mapping[str, Callable[..., Case]] = {"gan": gan, "lqgan": lqgan}
 OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "gan": (

@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import stats
 
-from counterplay._adjoint import ForwardMode
 from counterplay._cleanse import (
     cleanse,
     cleanse_iteratively,
@@ -16,6 +15,7 @@ from counterplay._cleanse import (
     compare,
     require_disjoint,
 )
+from counterplay._forward_mode import ForwardMode
 from counterplay._influence import trace
 from counterplay._play import play
 from counterplay._retrain import retrain

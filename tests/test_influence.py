@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from counterplay._adjoint import ForwardMode, Unroll
+from counterplay._adjoint import Unroll
+from counterplay._forward_mode import ForwardMode
 from counterplay._influence import Influence, trace
 from counterplay._play import play
 from counterplay.errors import RunError, TraceError
@@ -76,7 +77,7 @@ def test_a_trace_says_what_it_is():
     assert found.metric == case.metric.name
     assert found.value == case.metric.value(run.final)
     assert found.ids == case.data.ids
-    assert found.adjoint == "Unroll(last=2, tape=1)"
+    assert found.adjoint == "Unroll(last=2)"
     assert found.gradient.dtype == torch.float64
     both = trace(case.game, case.data, run, [case.metric, case.metric])
     assert torch.equal(both[0].gradient, both[1].gradient)

@@ -84,7 +84,7 @@ def test_a_linear_run_is_attributable():
     found = verify(
         case.game, case.data, run, case.metric, influence_of(case, run), instances=16
     )
-    verdict = found.verdict["Unroll(last=None, tape=1)"]
+    verdict = found.verdict["Unroll(last=None)"]
     assert verdict.attributable
     assert verdict.advice == ()
     assert str(verdict).startswith("Attributable: lowering weights by 0.1 correlates 1.0")

@@ -8,7 +8,13 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, Positional
 
-from counterplay._adjoint import AbstractAdjoint, FirstOrder, Implicit, Unroll
+from counterplay._adjoint import (
+    AbstractAdjoint,
+    FirstOrder,
+    Implicit,
+    MEMORY,
+    Unroll,
+)
 from counterplay._recipe import Recipe
 from counterplay.errors import ConfigError, RunError
 
@@ -71,14 +77,19 @@ def require_same(wanted: Recipe, played: Recipe, path: Path) -> None:
 
 
 def adjoint_of(
-    name: Adjoint, *, last: int = 0, tape: int = 1, depth: int = 1_000, damping: float = 0.0
+    name: Adjoint,
+    *,
+    last: int = 0,
+    memory: int | str = MEMORY,
+    depth: int = 1_000,
+    damping: float = 0.0,
 ) -> AbstractAdjoint:
     """The adjoint of the options that several verbs share; `last` 0 is the whole run."""
     match name:
         case "unroll":
-            return Unroll(last=last or None, tape=tape)
+            return Unroll(last=last or None, memory=memory)
         case "first_order":
-            return FirstOrder(last=last or None)
+            return FirstOrder(last=last or None, memory=memory)
         case "implicit":
             return Implicit(depth=depth, damping=damping)
 

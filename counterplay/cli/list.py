@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, Positional
 
-from counterplay import _adjoint, data, features, games, metrics, nets
+from counterplay import _adjoint, _forward_mode, data, features, games, metrics, nets
 from counterplay._recipe import FEATURES
 from counterplay.cli import _show
 
@@ -46,7 +46,7 @@ def _all(kind: Kind) -> dict[str, Any]:
                 "unroll": _adjoint.Unroll,
                 "implicit": _adjoint.Implicit,
                 "first_order": _adjoint.FirstOrder,
-                "forward_mode": _adjoint.ForwardMode,
+                "forward_mode": _forward_mode.ForwardMode,
             }
 
 

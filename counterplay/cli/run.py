@@ -3,6 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
+from counterplay._adjoint import MEMORY
 from counterplay._recipe import read_toml
 from counterplay.cli import _options
 from counterplay.cli._begin import begin
@@ -27,7 +28,7 @@ def run(
     out: _options.Out = None,
     threads: int = 1,
     instances: int = 16,
-    tape: int = 8,
+    memory: str = MEMORY,
     last_epochs: int = 25,
     seeds: int = 6,
     jobs: int = 2,
@@ -53,7 +54,7 @@ def run(
         out: Folder to write; the next number in `runs` if not given.
         threads: Threads to compute in, outside of the jobs.
         instances: Instances to leave out to check the scores.
-        tape: Moves held in memory at once while tracing; more is faster.
+        memory: What states and graphs may take while tracing, such as 500MiB.
         last_epochs: Trace and retrain only the last passes over the data, which is cheaper
             and more predictable; 0 for the whole run.
         seeds: Runs over which cleansing is repeated.
@@ -89,7 +90,7 @@ def run(
             folder.path,
             epochs=last_epochs,
             instances=instances,
-            tape=tape,
+            memory=memory,
             chunk=chunk,
             resume=resume,
         )

@@ -1,6 +1,7 @@
 """`counterplay trace`."""
 
 from counterplay import _influence
+from counterplay._adjoint import MEMORY
 from counterplay._retrain import Executor
 from counterplay.cli import _check, _options, _scores, _show
 from counterplay.cli._folder import RunFolder
@@ -14,7 +15,7 @@ def trace(
     adjoint: _options.Adjoint = "unroll",
     last: int = 0,
     epochs: int = 0,
-    tape: int = 1,
+    memory: str = MEMORY,
     depth: int = 1_000,
     damping: float = 0.0,
     instances: int = 16,
@@ -34,7 +35,7 @@ def trace(
         adjoint: How the derivative is computed, see `counterplay list adjoints`.
         last: Moves to go back; 0 for the whole run.
         epochs: Passes over the data to go back instead.
-        tape: Moves held in memory at once; more is faster.
+        memory: What states and graphs may take, such as 500MiB; less plays more moves again.
         depth: Terms of the series of `implicit`.
         damping: Share by which each further term of `implicit` is shrunk.
         instances: Instances to leave out for the check.
@@ -52,12 +53,13 @@ def trace(
         if epochs:
             last = trajectory.n_steps - trajectory.epochs_back(game, epochs)
         way = _options.adjoint_of(
-            adjoint, last=last, tape=tape, depth=depth, damping=damping
+            adjoint, last=last, memory=memory, depth=depth, damping=damping
         )
         asked = metric or folder.recipe.metric_names
         targets = folder.recipe.targets(game, names=asked)
         names = [target.name for target in targets]
         since = trajectory.n_steps - last if last and adjoint != "implicit" else 0
+        unfinished = folder.path / "unfinished.safetensors"
         influences = _scores.traced(folder, names, repr(way)) if resume else None
         if influences is None:
             with _show.stage("Tracing", len(range(since, trajectory.n_steps))) as advance:
@@ -68,8 +70,10 @@ def trace(
                     targets,
                     adjoint=way,
                     on_move=lambda done, total: advance(done),
+                    unfinished=unfinished,
                 )
             _scores.save_influences(folder, influences, asked, since)
+            unfinished.unlink(missing_ok=True)
         agreements = _check.check(
             folder,
             game,

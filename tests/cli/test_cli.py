@@ -149,7 +149,7 @@ def test_trace_says_first_whether_to_believe(run, capsys):
     assert any("Most harmful to" in line and "NOT attributable" in line for line in lines)
     facts = json.loads((run / "trace.json").read_text())
     assert facts["since"] == 0
-    assert facts["adjoint"] == "Unroll(last=12, tape=1)"
+    assert facts["adjoint"] == "Unroll(last=12)"
 
 
 def test_verify_judges_several_adjoints_on_subsets_too(run):

@@ -68,6 +68,6 @@ def test_an_unknown_key_names_the_nearest():
 
 def test_adjoints_are_made_from_options():
     assert adjoint_of("unroll") == Unroll()
-    assert adjoint_of("unroll", last=5, tape=2) == Unroll(last=5, tape=2)
+    assert adjoint_of("unroll", last=5, memory=2**20) == Unroll(last=5, memory=2**20)
     assert adjoint_of("first_order", last=5) == FirstOrder(last=5)
     assert adjoint_of("implicit", depth=7, damping=0.1) == Implicit(depth=7, damping=0.1)

@@ -1,0 +1,155 @@
+"""How far a trace has come, in memory and on disk."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save
+from torch import Tensor
+
+from counterplay._atomic import write_atomically
+from counterplay._checkpoint import add_tensors
+from counterplay._ranks import ALONE, Ranks
+from counterplay._tape import Tape
+from counterplay._trajectory import Trajectory
+from counterplay.typing import Tensors
+
+
+_FACTS = "counterplay.sweep"  # what a file says about its sweep
+
+
+@dataclass
+class Sweep:
+    """A trace on its way back.
+
+    Attributes:
+        move: The moves from this one on are done.
+        cotangents: Per metric, its derivative by the state before `move`.
+        gradients: What has fallen out along the weights so far, `(n_metrics, n)`.
+    """
+
+    move: int
+    cotangents: list[Tensors]
+    gradients: Tensor
+
+    def take(self, tape: Tape, *, carried: bool) -> None:
+        """Go back by one move; if not `carried`, every move meets the first cotangents."""
+        pulled, by_weight = tape.pull(self.cotangents, carried=carried)
+        self.gradients.index_add_(1, tape.index, by_weight)
+        self.move = tape.before.step
+        if carried:
+            self.cotangents = pulled
+
+
+class SweepFile:
+    """A file that an interrupted trace is continued from."""
+
+    def __init__(self, path: Path | str, *, seconds: float = 30.0, ranks: Ranks = ALONE):
+        """Name the file; nothing is read or written yet.
+
+        Args:
+            path: Where it is.
+            seconds: Time between writes.
+            ranks: Who shares the trace; the first of them writes.
+        """
+        self.path, self.seconds, self.ranks = Path(path), seconds, ranks
+        self._identity, self._written = "", time.monotonic()
+
+    def open(self, identity: str) -> Sweep | None:
+        """The sweep of the file if it is of this trace and whole, else None."""
+        self._identity = identity
+        self.ranks.agree("The trace to continue", identity)  # and nobody writes any more
+        found = self._read()
+        self.ranks.agree("The unfinished trace", str(found and found.move))
+        return found
+
+    def _read(self) -> Sweep | None:
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                facts = json.loads(file.metadata()[_FACTS])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if facts["identity"] != self._identity or facts["digest"] != _digest(tensors):
+                return None
+            gradients = tensors.pop("gradients")
+            cotangents: list[Tensors] = [{} for _ in gradients]
+            for flat, tensor in tensors.items():
+                number, name = flat.split("/", 1)
+                cotangents[int(number)][name] = tensor
+            return Sweep(facts["move"], cotangents, gradients)
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError):
+            return None  # the trace begins anew
+
+    def save(self, sweep: Sweep, *, now: bool = False) -> None:
+        """Write the sweep if it is time, or `now`."""
+        if not self.ranks.is_first:
+            return
+        if not now and time.monotonic() - self._written < self.seconds:
+            return
+        tensors = {"gradients": sweep.gradients} | {
+            f"{number}/{name}": tensor.detach().cpu().contiguous()
+            for number, cotangent in enumerate(sweep.cotangents)
+            for name, tensor in cotangent.items()
+        }
+        facts = {
+            "identity": self._identity,
+            "move": sweep.move,
+            "digest": _digest(tensors),
+        }
+        write_atomically(self.path, save(tensors, {_FACTS: json.dumps(facts)}))
+        self._written = time.monotonic()
+
+
+def begin(
+    cotangents: Sequence[Tensors],
+    trajectory: Trajectory,
+    adjoint: str,
+    file: SweepFile | None,
+) -> Sweep:
+    """A sweep at the end of the run, or where an interrupted one of the same trace was."""
+    if file is not None:
+        digest = hashlib.blake2b(digest_size=12)
+        digest.update(trajectory.plan.fingerprint.encode())
+        digest.update(trajectory.fingerprints[trajectory.n_steps].encode())
+        digest.update(f"{adjoint}/{trajectory.n_steps}".encode())
+        for cotangent in cotangents:
+            add_tensors(digest, cotangent)
+        found = file.open(digest.hexdigest())
+        if found is not None:
+            device = next(iter(cotangents[0].values())).device
+            found.cotangents = [
+                {name: tensor.to(device) for name, tensor in cotangent.items()}
+                for cotangent in found.cotangents
+            ]
+            return found
+    gradients = torch.zeros(
+        len(cotangents), trajectory.plan.n_instances, dtype=torch.float64
+    )
+    return Sweep(trajectory.n_steps, list(cotangents), gradients)
+
+
+def moves(
+    sweep: Sweep, tapes: Iterator[Tape], file: SweepFile | None, *, carried: bool
+) -> Iterator[int]:
+    """Take tape after tape, and keep the sweep now and then.
+
+    Yields:
+        The move that is done.
+    """
+    for tape in tapes:
+        sweep.take(tape, carried=carried)
+        if file is not None:
+            file.save(sweep)
+        yield sweep.move
+    if file is not None:
+        file.save(sweep, now=True)
+
+
+def _digest(tensors: Tensors) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    add_tensors(digest, tensors)
+    return digest.hexdigest()
