@@ -51,7 +51,7 @@ def ratios(activation: str, norm: str, n: int, *, rounds: int = 5) -> tuple[floa
         start = time.process_time()
         run = play(game, data, n_steps=STEPS, batch_size=BATCH, every=EVERY)
         played = time.process_time()
-        trace(game, data, run, metric, adjoint=Unroll(tape=EVERY))
+        trace(game, data, run, metric, adjoint=Unroll(memory="2GiB"))
         playing, tracing = played - start, time.process_time() - played
         found.append((playing / plain, tracing / plain))
     playing, tracing = zip(*found[1:], strict=True)  # the first round warms up

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from counterplay import (
         baselines as baselines,
         data as data,
+        executors as executors,
         fairness as fairness,
         features as features,
         games as games,
         metrics as metrics,
         nets as nets,
         optim as optim,
+        ranks as ranks,
         scoring as scoring,
     )
     from counterplay._adjoint import (
@@ -71,7 +73,7 @@ _HOME = {
     "verify": "_verify",
 }
 _FAMILIES = ("data", "features", "games", "metrics", "nets")
-_MODULES = ("baselines", "fairness", "optim", "scoring")
+_MODULES = ("baselines", "executors", "fairness", "optim", "ranks", "scoring")
 
 
 def __getattr__(name: str) -> Any:

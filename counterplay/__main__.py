@@ -4,6 +4,7 @@ The top-level help answers at once, so nothing heavy is imported before a verb i
 """
 
 import difflib
+import errno
 import importlib
 import shlex
 import sys
@@ -31,6 +32,10 @@ VERBS = {
     "list": "List the games, nets, data sets, metrics, feature maps or adjoints.",
     "experiment": "Run an experiment that a TOML file describes.",
 }
+REFUSALS = {  # of the system, which no program can prevent
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOSPC,
+    errno.EPERM, errno.EROFS,
+}  # fmt: skip
 OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -89,12 +94,27 @@ def _run(words: list[str]) -> int:
         text = " ".join(str(error).split())
         print(f"{type(error).__name__}: {text}", file=sys.stderr)
         return FAILED
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        print(f"RunError: {_refusal(error)}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt as interrupt:
         print(f"\nInterrupted. {_advice(words, interrupt)}", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as exit:  # tyro's, after a help text or wrong usage
         return exit.code if isinstance(exit.code, int) else WRONG_USAGE
     return OK
+
+
+def _refusal(error: OSError) -> str:
+    """What the system would not do, where it was not foreseen."""
+    where = f"{error.filename!r} could not be written or read: " if error.filename else ""
+    return (
+        f"{where}{error.strerror}. What was finished before is intact; free some space, or "
+        "choose a folder that can be written, then repeat the command with `--resume` if "
+        "it has that."
+    )
 
 
 def _advice(words: list[str], interrupt: KeyboardInterrupt) -> str:

@@ -1,10 +1,25 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and the folders they are in."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from counterplay.errors import RunError
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"The folder {str(path)!r} cannot be created: {error.strerror or error}. "
+            "Choose a folder you can write."
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:

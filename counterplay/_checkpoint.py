@@ -4,13 +4,15 @@ import hashlib
 import json
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from counterplay._atomic import write_atomically
+from counterplay._atomic import make_folder, write_atomically
+from counterplay._sealed import seal, unseal
 from counterplay.errors import RunError
 from counterplay.game import State, STATE_PARTS
 from counterplay.typing import Tensors
@@ -53,18 +55,9 @@ class FolderCheckpoints(MutableMapping[int, State]):
         Args:
             folder: Where the files are.
             run: What the checkpoints belong to; files of another run are refused.
-
-        Raises:
-            RunError: If the folder cannot be created.
         """
         self.folder, self.run = Path(folder), run
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"The folder {str(folder)!r} cannot be created: {error.strerror or error}. "
-                "Choose a folder you can write."
-            ) from error
+        make_folder(self.folder)
 
     def _path(self, move: int) -> Path:
         return self.folder / f"{move:09d}.safetensors"
@@ -81,7 +74,7 @@ class FolderCheckpoints(MutableMapping[int, State]):
         }
         # One entry: safetensors writes several in any order, and equal states must give
         # equal files.
-        write_atomically(self._path(move), save(tensors, {_FACTS: json.dumps(facts)}))
+        write_atomically(self._path(move), save(tensors, {_FACTS: json.dumps(seal(facts))}))
 
     def __getitem__(self, move: int) -> State:
         path = self._path(move)
@@ -89,11 +82,12 @@ class FolderCheckpoints(MutableMapping[int, State]):
             raise KeyError(move)
         try:
             with safe_open(path, framework="pt") as file:
-                facts = json.loads(file.metadata()[_FACTS])
+                facts = _facts_of(file)
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
             state = _assemble(facts["step"], facts["groups"], tensors)
-            intact, run = fingerprint(state) == facts["fingerprint"], facts["run"]
+            intact = state.step == move and fingerprint(state) == facts["fingerprint"]
+            run = facts["run"]
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(_damaged(path)) from error
         if not intact:
@@ -114,24 +108,44 @@ class FolderCheckpoints(MutableMapping[int, State]):
         path = self._path(move)
         try:
             with safe_open(path, framework="pt") as file:
-                return json.loads(file.metadata()[_FACTS])["fingerprint"]
+                return _facts_of(file)["fingerprint"]
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise RunError(_damaged(path)) from error
 
     def __delitem__(self, move: int) -> None:
-        self._path(move).unlink()
+        path = self._path(move)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            raise KeyError(move) from None
+        except OSError as error:
+            raise RunError(
+                f"The checkpoint {str(path)!r} cannot be deleted: {error.strerror}. Make "
+                "its folder writable, then repeat the command."
+            ) from error
 
     def __contains__(self, move: object) -> bool:
         # The inherited test would read and hash the whole file.
         return isinstance(move, int) and self._path(move).exists()
 
     def __iter__(self) -> Iterator[int]:
-        return iter(
-            sorted(int(path.stem) for path in self.folder.glob("?????????.safetensors"))
-        )
+        names = (path.stem for path in self.folder.glob("?????????.safetensors"))
+        return iter(sorted(int(name) for name in names if name.isdigit()))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _facts_of(file: Any) -> dict[str, Any]:
+    """What the head of an open file says.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    facts = unseal(json.loads(file.metadata()[_FACTS]))
+    if not isinstance(facts, dict):
+        raise ValueError(f"{facts!r} says nothing of a state")
+    return facts
 
 
 def _damaged(path: Path) -> str:

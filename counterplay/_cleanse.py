@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from counterplay import executors
 from counterplay._adjoint import AbstractAdjoint, Unroll
 from counterplay._influence import trace
 from counterplay._retrain import (
     count_of,
     counterfactual_effects,
-    Executor,
     leave_out,
     OnRuns,
     removed,
@@ -40,6 +40,8 @@ class Cleansing:
         before: Each metric of the run as it was.
         after: Per metric, its value after removal, `(n_methods, n_fractions)`.
         removed: Ids removed by each method at the largest fraction, most harmful first.
+        drift: How far replays of the run were from its record, where they were allowed to
+            be, by move and relative to the largest entry of a tensor.
     """
 
     methods: tuple[str, ...]
@@ -48,6 +50,7 @@ class Cleansing:
     before: Mapping[str, float]
     after: Mapping[str, NDArray[np.float64]]
     removed: Mapping[str, tuple[str, ...]]
+    drift: Mapping[int, float] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, object]]:
         """One row per metric, method and fraction, for tables and files."""
@@ -83,7 +86,7 @@ def cleanse(
     fractions: Sequence[float] = FRACTIONS,
     adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
     since: int = 0,
-    executor: Executor = "vmap",
+    executor: executors.Choice = None,
     chunk: int = 32,
     bank: MutableMapping[str, list[float]] | None = None,
     on_runs: OnRuns | None = None,
@@ -102,7 +105,7 @@ def cleanse(
         fractions: Shares of the training set to remove.
         adjoint: How the influence is computed.
         since: Retrain only from this move on.
-        executor: How runs are played, see `counterfactual_effects`.
+        executor: Who plays the runs, see `counterfactual_effects`.
         chunk: Runs played at once.
         bank: Finished runs, looked up first and added to.
         on_runs: Called with the number of finished runs.
@@ -147,6 +150,7 @@ def cleanse(
             name: tuple(data.ids[int(j)] for j in order[: max(counts)])
             for name, order in orders.items()
         },
+        drift=dict(trajectory.drift or {}),
     )
 
 

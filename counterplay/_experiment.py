@@ -11,26 +11,30 @@ A file holds a recipe and one further table that says what is studied:
   a detector that tells fakes by it.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import joblib
 import numpy as np
 
+from counterplay import executors
 from counterplay._adjoint import Unroll
+from counterplay._atomic import make_folder
+from counterplay._bank import Bank
 from counterplay._cleanse import compare, FRACTIONS
 from counterplay._fairness_study import reproduce, SimulatedBias
 from counterplay._influence import Influence, trace
-from counterplay._recipe import read_toml, Recipe
-from counterplay._retrain import Bank, Executor
+from counterplay._recipe import Recipe
 from counterplay._spectrum_study import Swap, swap_last_layer
 from counterplay._statistics import spearman
 from counterplay._study import cleanse_seeds, one_thread
+from counterplay._toml import read_toml
 from counterplay._verify import verify
 from counterplay.errors import ConfigError
+from counterplay.executors import Executor
 
 
 Rows = list[dict[str, Any]]
@@ -64,7 +68,7 @@ class Sweep:
     Attributes:
         fractions: Shares of the data that are removed.
         last_epochs: Retrain only the last passes over the data; 0 retrains the whole run.
-        executor: How runs are retrained: `"vmap"`, `"processes"` or `"serial"`.
+        executor: Who retrains, see `counterplay.executors`; the best if left out.
         chunk: Runs played at once.
         along: If above 0, influence averaged on the way to removing this share is compared
             too.
@@ -73,7 +77,7 @@ class Sweep:
     fractions: Sequence[float] = FRACTIONS
     along: float = 0.0
     last_epochs: int = 0
-    executor: Executor = "vmap"
+    executor: executors.Name | None = None
     chunk: int = 32
 
 
@@ -81,7 +85,12 @@ Study = TypeVar("Study", Ladder, Sweep, SimulatedBias, Swap)
 
 
 def run(
-    path: Path | str, folder: Path | str, *, seeds: Sequence[int], n_jobs: int = 1
+    path: Path | str,
+    folder: Path | str,
+    *,
+    seeds: Sequence[int],
+    n_jobs: int = 1,
+    executor: executors.Choice = None,
 ) -> Rows:
     """Run an experiment file; finished retrainings in `folder` are not repeated.
 
@@ -90,6 +99,8 @@ def run(
         folder: Where finished retrainings are kept.
         seeds: Runs to repeat it over.
         n_jobs: Seeds played at once.
+        executor: Who plays, instead of what the file says: several seeds at once if there
+            are, else the runs of each.
 
     Returns:
         The table of results, one row per number.
@@ -99,20 +110,25 @@ def run(
             unknown key in it.
     """
     tables = read_toml(path)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    make_folder(Path(folder))
     if "fairness" in tables:
         study = _made(SimulatedBias, "fairness", tables)
-        return reproduce(tables.get("data", {}), study, seeds, n_jobs)
+        return reproduce(tables.get("data", {}), study, seeds, n_jobs, executor)
     recipe = Recipe.load(path)
+    places = executors.divided(min(n_jobs, len(seeds)), executor)
     if "ladder" in tables:
         ladder = _made(Ladder, "ladder", tables)
-        return summarise(_per_seed(climb, recipe, ladder, Path(folder), seeds, n_jobs))
+        climbing = functools.partial(climb, recipe, ladder, Path(folder), places[1])
+        return summarise(_per_seed(climbing, places[0], seeds))
     if "spectrum" in tables:
         swap = _made(Swap, "spectrum", tables)
-        rows = _per_seed(swap_last_layer, recipe, swap, Path(folder), seeds, n_jobs)
+        swapping = functools.partial(_swap, recipe, swap, Path(folder))
+        rows = _per_seed(swapping, places[0], seeds)
         return summarise(rows, keys=("source", "measure"))
     if "cleansing" in tables:
         sweep = _made(Sweep, "cleansing", tables)
+        if executor is not None:
+            sweep = replace(sweep, executor=executor)
         return cleanse_all(recipe, sweep, Path(folder), seeds, n_jobs)
     raise ConfigError(
         f"{str(path)!r} has neither a table [ladder] nor [cleansing], [fairness] or "
@@ -121,17 +137,10 @@ def run(
 
 
 def _per_seed(
-    one_seed: Callable[[Recipe, Study, Path], Rows],
-    recipe: Recipe,
-    study: Study,
-    folder: Path,
-    seeds: Sequence[int],
-    n_jobs: int,
+    one_seed: Callable[[int], Rows], place: Executor, seeds: Sequence[int]
 ) -> Rows:
-    parts: Any = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(one_seed)(recipe.with_seed(seed), study, folder) for seed in seeds
-    )
-    return [row for part in parts for row in part]
+    parts = dict(place.map(one_seed, list(seeds)))
+    return [row for number in range(len(seeds)) for row in parts[number]]
 
 
 def _made(study: type[Study], name: str, tables: dict[str, Any]) -> Study:
@@ -142,9 +151,16 @@ def _made(study: type[Study], name: str, tables: dict[str, Any]) -> Study:
     return study(**tables[name])
 
 
+def _swap(recipe: Recipe, swap: Swap, folder: Path, seed: int) -> Rows:
+    return swap_last_layer(recipe.with_seed(seed), swap, folder)
+
+
 @one_thread()
-def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
+def climb(
+    recipe: Recipe, ladder: Ladder, folder: Path, executor: executors.Choice, seed: int
+) -> Rows:
     """The weight ladder of one seed: agreement rows for every trace length and metric."""
+    recipe = recipe.with_seed(seed)
     game, data = recipe.make_game(), recipe.splits.train
     trajectory = recipe.record(game)
     targets = recipe.targets(game)
@@ -165,6 +181,7 @@ def climb(recipe: Recipe, ladder: Ladder, folder: Path) -> Rows:
             subsets=ladder.subsets,
             fractions=ladder.fractions,
             since=since,
+            executor=executor,
             chunk=ladder.chunk,
             bank=bank,
         )

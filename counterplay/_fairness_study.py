@@ -8,11 +8,11 @@ Source: Teo and Cheung 2021, arXiv 2107.07754 (the simulated generators); Teo et
 CLEAM, arXiv 2310.19297 (the correction).
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import joblib
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, one_hot
 
-from counterplay import _rng, data as datasets, features
+from counterplay import _rng, data as datasets, executors, features
 from counterplay._confusion import Confusion, corrected, measure_confusion, measured
 from counterplay._study import one_thread
 from counterplay.errors import ConfigError, DataError
@@ -196,7 +196,11 @@ class Pool:
 
 
 def reproduce(
-    data: Mapping[str, Any], study: SimulatedBias, seeds: Sequence[int], n_jobs: int = 1
+    data: Mapping[str, Any],
+    study: SimulatedBias,
+    seeds: Sequence[int],
+    n_jobs: int = 1,
+    executor: executors.Choice = None,
 ) -> Rows:
     """The benchmark over several seeds, each with its own division of the data.
 
@@ -205,6 +209,7 @@ def reproduce(
         study: How it is run.
         seeds: Seeds of the data, the classifiers and the draws.
         n_jobs: Seeds at once.
+        executor: Who computes several seeds, see `counterplay.executors`.
 
     Returns:
         A row per attribute, classifier, family and measure: the mean absolute error of the
@@ -216,10 +221,10 @@ def reproduce(
     """
     if "name" not in data:
         raise ConfigError('The table [data] needs a `name`, such as [data] name = "...".')
-    parts: Any = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(study_seed)(data, study, seed) for seed in seeds
-    )
-    return [_mean(rows) for rows in zip(*parts, strict=True)]
+    place, _ = executors.divided(min(n_jobs, len(seeds)), executor)
+    parts = dict(place.map(functools.partial(study_seed, data, study), list(seeds)))
+    by_seed = [parts[number] for number in range(len(seeds))]
+    return [_mean(rows) for rows in zip(*by_seed, strict=True)]
 
 
 @one_thread()

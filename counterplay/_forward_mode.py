@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from counterplay._adjoint import AbstractAdjoint
-from counterplay._ranks import SharedGame
 from counterplay._step import by_transform, step
 from counterplay._trajectory import draw, layer_noise, Plan, recorded_move, weights_of
 from counterplay.errors import TraceError
 from counterplay.game import Columns, Game, State
+from counterplay.ranks import SharedGame
 from counterplay.typing import Tensors
 
 
@@ -54,7 +54,7 @@ class ForwardMode(AbstractAdjoint):
         }
         while state.step < trajectory.n_steps:
             tangents, state = _push(game, data, trajectory.plan, state, tangents, rows)
-            trajectory.check(state)
+            state = trajectory.check(state)
             if on_move is not None:
                 on_move(state.step - self.start, trajectory.n_steps - self.start)
         gradients = torch.full((len(cotangents), len(data)), torch.nan, dtype=torch.float64)

@@ -1,8 +1,8 @@
 """What each training instance does to a metric: the user's entry to the adjoints."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload, Self
 from zipfile import BadZipFile
@@ -12,12 +12,12 @@ import torch
 
 from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
 from counterplay._atomic import write_atomically
-from counterplay._ranks import ALONE, Ranks
 from counterplay._sweep import SweepFile
 from counterplay._trajectory import Trajectory
 from counterplay.errors import RunError, TraceError
 from counterplay.game import Columns, Game
 from counterplay.metrics.target import Target
+from counterplay.ranks import ALONE, Ranks
 from counterplay.typing import Index, PerInstance
 
 
@@ -33,6 +33,8 @@ class Influence:
         weights: The weights of the run, `(n,)`.
         ids: Who the instances are.
         adjoint: How it was computed.
+        drift: Where the replay was allowed to differ from the recorded run: how far it did,
+            relative to the largest entry of a tensor, by move.
     """
 
     metric: str
@@ -42,6 +44,7 @@ class Influence:
     weights: PerInstance
     ids: tuple[str, ...]
     adjoint: str
+    drift: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def removal(self) -> PerInstance:
@@ -86,6 +89,7 @@ class Influence:
             weights=self.weights.numpy(),
             ids=np.array(self.ids),
             adjoint=self.adjoint,
+            drift=np.array(list(self.drift.items()), dtype=np.float64).reshape(-1, 2),
         )
         write_atomically(Path(path), content.getvalue())
 
@@ -106,12 +110,21 @@ class Influence:
                     weights=torch.from_numpy(file["weights"]),
                     ids=tuple(str(i) for i in file["ids"]),
                     adjoint=str(file["adjoint"]),
+                    drift=_drift_in(file),
                 )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        except (
+            OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile,
+        ) as error:  # fmt: skip
             raise RunError(
                 f"{str(path)!r} holds no influence: it is missing, damaged or another kind "
                 "of file. Trace the run again and save the result."
             ) from error
+
+
+def _drift_in(file: Mapping[str, np.ndarray]) -> dict[int, float]:
+    """The drift in an open file; those written before it was measured have none."""
+    pairs = file.get("drift", np.empty((0, 2)))
+    return {int(move): float(relative) for move, relative in pairs}
 
 
 @overload
@@ -125,6 +138,7 @@ def trace(
     on_move: Progress | None = ...,
     unfinished: Path | str | None = ...,
     ranks: Ranks = ...,
+    tolerate_drift: bool = ...,
 ) -> Influence: ...
 @overload
 def trace(
@@ -137,6 +151,7 @@ def trace(
     on_move: Progress | None = ...,
     unfinished: Path | str | None = ...,
     ranks: Ranks = ...,
+    tolerate_drift: bool = ...,
 ) -> tuple[Influence, ...]: ...
 def trace(
     game: Game,
@@ -148,6 +163,7 @@ def trace(
     on_move: Progress | None = None,
     unfinished: Path | str | None = None,
     ranks: Ranks = ALONE,
+    tolerate_drift: bool = False,
 ) -> Influence | tuple[Influence, ...]:
     """Trace every training instance's effect on a metric, in one backward sweep.
 
@@ -162,22 +178,28 @@ def trace(
             interrupted sweep of the same trace, that is continued, to the same bits.
         ranks: The processes that played the run together; all of them call this function,
             and each gets the whole influence.
+        tolerate_drift: Whether to go on where a replay differs from the record, as on other
+            hardware, from each checkpoint as it was recorded. The influence says how far
+            it differed.
 
     Returns:
         One influence per metric, or just one for a single metric.
     """
     trajectory.plan.numerics.require_traceable()
+    trajectory = trajectory.tolerant() if tolerate_drift else trajectory
     ranks.require_recorded(trajectory.plan)
     metrics = [metric] if isinstance(metric, Target) else list(metric)
-    found = [target.cotangent(trajectory.final) for target in metrics]
-    gradients = adjoint.gradients(
-        ranks.share(game, trajectory.plan.batch_size),
-        data,
-        trajectory,
-        [cotangent for _, cotangent in found],
-        on_move=on_move,
-        kept=None if unfinished is None else SweepFile(unfinished, ranks=ranks),
-    )
+    with trajectory.plan.numerics.arithmetic():
+        found = [target.cotangent(trajectory.final) for target in metrics]
+        ranks.agree("The metric", repr([value for value, _ in found]))
+        gradients = adjoint.gradients(
+            ranks.share(game, trajectory.plan.batch_size),
+            data,
+            trajectory,
+            [cotangent for _, cotangent in found],
+            on_move=on_move,
+            kept=None if unfinished is None else SweepFile(unfinished, ranks=ranks),
+        )
     ranks.agree("The influence", repr(gradients.tolist()))
     influences = tuple(
         Influence(
@@ -188,6 +210,7 @@ def trace(
             weights=trajectory.plan.weights,
             ids=data.ids,
             adjoint=repr(adjoint),
+            drift=dict(trajectory.drift or {}),
         )
         for target, (value, _), gradient in zip(metrics, found, gradients, strict=True)
     )

@@ -8,17 +8,55 @@ so state dicts fit both ways.
 """
 
 import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import nn, Tensor
-from torch.nn.functional import normalize
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm  # pyright: ignore[reportPrivateUsage]
 
+from counterplay import _by_hand, _convolutions
+from counterplay._mode import mode
 from counterplay.errors import GameError
 from counterplay.typing import Tensors
+
+
+_TWINS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Conv2d: _convolutions.Conv2d,
+    nn.ConvTranspose2d: _convolutions.ConvTranspose2d,
+    nn.Flatten: _by_hand.Flatten,
+    nn.GroupNorm: _by_hand.GroupNorm,
+    nn.SiLU: _by_hand.SiLU,
+    nn.Unflatten: _by_hand.Unflatten,
+}
+
+# Where a batch is computed in parts: what takes means over parts, and how many there are.
+_pool: ContextVar[tuple[Callable[[Tensor], Tensor], int] | None]
+_pool = ContextVar("pool", default=None)
+
+
+@contextmanager
+def pooled(mean: Callable[[Tensor], Tensor], n_parts: int) -> Iterator[None]:
+    """Take the statistics of batch normalisation over all parts of a batch.
+
+    Args:
+        mean: From a statistic of this part to its mean over the parts, of equal size.
+        n_parts: How many there are.
+
+    Yields:
+        Nothing.
+    """
+    token = _pool.set((mean, n_parts))
+    try:
+        yield
+    finally:
+        _pool.reset(token)
 
 
 class BatchNorm(nn.Module):
@@ -37,23 +75,49 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `(batch, channels, ...)`; in training, move the running statistics."""
-        running_mean, running_var = self.running_mean, self.running_var
-        if self.training or running_mean is None or running_var is None:
-            dims = [d for d in range(x.dim()) if d != 1]
-            mean, var = x.mean(dims), x.var(dims, correction=0)
-            if running_mean is not None and running_var is not None:
-                n = x.numel() / x.shape[1]
-                unbiased = var * (n / max(n - 1, 1))
-                self.running_mean = torch.lerp(running_mean, mean, self.momentum)
-                self.running_var = torch.lerp(running_var, unbiased, self.momentum)
-        else:
-            mean, var = running_mean, running_var
+        mean, var = self.running_mean, self.running_var
+        if self.training or mean is None or var is None:
+            if mode().constant_buffers and _pool.get() is None:
+                return self._by_kernel(x)
+            mean, var = self._statistics(x)
         shape = (1, -1) + (1,) * (x.dim() - 2)
         scale = torch.rsqrt(var + self.eps)
-        shift = -mean * scale
-        if self.weight is not None:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        return x * scale.view(shape) + shift.view(shape)
+        if self.weight is None:
+            return (x - mean.view(shape)) * scale.view(shape)
+        scale = (scale * self.weight).view(shape)
+        return (x - mean.view(shape)) * scale + self.bias.view(shape)
+
+    def _by_kernel(self, x: Tensor) -> Tensor:
+        """PyTorch's kernel, which overwrites copies of the statistics."""
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean = self.running_mean.clone()
+            self.running_var = self.running_var.clone()
+        return functional.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=True,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+    def _statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of the batch; the running ones move."""
+        dims = [d for d in range(x.dim()) if d != 1]
+        mean = x.mean(dims, keepdim=True)
+        var = (x - mean).square().mean(dims)
+        mean, n = mean.flatten(), x.numel() / x.shape[1]
+        if (pool := _pool.get()) is not None:
+            (of_parts, n_parts), of_part = pool, mean
+            mean, n = of_parts(of_part), n * n_parts
+            var = of_parts(var + (of_part - mean).square())
+        if self.running_mean is not None and self.running_var is not None:
+            unbiased = var * (n / max(n - 1, 1))
+            self.running_mean = torch.lerp(self.running_mean, mean, self.momentum)
+            self.running_var = torch.lerp(self.running_var, unbiased, self.momentum)
+        return mean, var
 
 
 class SpectralNorm(nn.Module):
@@ -85,27 +149,77 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight with spectral norm (about) 1, same shape."""
-        sigma = torch.dot(self._u, self._matrix(weight) @ self._v)
-        return weight / sigma
+        with torch.autocast(weight.device.type, enabled=False):
+            sigma = torch.dot(self._u, self._matrix(weight) @ self._v)
+            return weight / sigma
 
     def advance(self, weight: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Power iteration: the next `(u, v)`."""
         matrix = self._matrix(weight)
         for _ in range(self.n_iterations):
-            u = normalize(matrix @ v, dim=0, eps=self.eps)
-            v = normalize(matrix.mT @ u, dim=0, eps=self.eps)
+            u = functional.normalize(matrix @ v, dim=0, eps=self.eps)
+            v = functional.normalize(matrix.mT @ u, dim=0, eps=self.eps)
         return u, v
 
 
-def advance(module: nn.Module, params: Tensors, buffers: Tensors) -> Tensors:
+class Borrowed:
+    """A module of our own as a function of its tensors and inputs.
+
+    What `torch.func.functional_call` does for any module, for one that nobody else uses,
+    whose tensors are put in place with one dictionary entry each: a small network spends
+    more time in the former than in its layers.
+    """
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+        # Tied tensors have one name in the state and several places in the module.
+        names = {
+            id(tensor): name
+            for tensors in (module.named_parameters(), module.named_buffers())
+            for name, tensor in tensors
+        }
+        self._places: list[tuple[str, dict[str, Any], str]] = [
+            (names[id(tensor)], slots, key)
+            for layer in module.modules()
+            for slots in (vars(layer)["_parameters"], vars(layer)["_buffers"])
+            for key, tensor in slots.items()
+            if tensor is not None
+        ]
+        self._own = [slots[key] for _, slots, key in self._places]
+
+    def __call__(self, tensors: Tensors, *inputs: Tensor) -> Tensor:
+        """The output; buffers that the module replaces are replaced in `tensors`."""
+        for name, slots, key in self._places:
+            slots[key] = tensors[name]
+        try:
+            output = self.module(*inputs)
+            for name, slots, key in self._places:
+                tensors[name] = slots[key]
+        finally:  # no graph must outlive its move
+            for (_, slots, key), own in zip(self._places, self._own, strict=True):
+                slots[key] = own
+        return output
+
+
+def spectral_layers(module: nn.Module) -> dict[str, SpectralNorm]:
+    """The layers of a pure module whose singular vectors move, by name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, SpectralNorm)
+    }
+
+
+def advance(
+    layers: Mapping[str, SpectralNorm], params: Tensors, buffers: Tensors
+) -> Tensors:
     """The buffers with which a player enters its next move."""
     moved = dict(buffers)
-    for name, layer in module.named_modules():
-        if isinstance(layer, SpectralNorm):
-            original = name.rsplit(".", 1)[0] + ".original"
-            weight = params[original] if original in params else buffers[original]  # frozen
-            u, v = f"{name}._u", f"{name}._v"
-            moved[u], moved[v] = layer.advance(weight, buffers[u], buffers[v])
+    for name, layer in layers.items():
+        original = name.rsplit(".", 1)[0] + ".original"
+        weight = params[original] if original in params else buffers[original]  # frozen
+        u, v = f"{name}._u", f"{name}._v"
+        moved[u], moved[v] = layer.advance(weight, buffers[u], buffers[v])
     return moved
 
 
@@ -122,23 +236,38 @@ def spectral_norm(module: nn.Module) -> nn.Module:
 def pure(module: nn.Module) -> nn.Module:
     """A copy in which every layer that writes its buffers is replaced by a pure one.
 
+    Layers that have a twin with derivatives written by hand are replaced as well.
+
     Raises:
         GameError: For a layer whose side effects cannot be made part of the state.
     """
     module = copy.deepcopy(module)
     for name, layer in module.named_modules():
         _refuse(name, layer)
-    if isinstance(module, _BatchNorm):
-        return BatchNorm(module)
+    module = _twin(module)
     for layer in list(module.modules()):
         for name, child in list(layer.named_children()):
-            if isinstance(child, _BatchNorm):
-                setattr(layer, name, BatchNorm(child))
+            if (twin := _twin(child)) is not child:
+                setattr(layer, name, twin)
             elif isinstance(layer, parametrize.ParametrizationList) and isinstance(
                 child, _SpectralNorm
             ):
                 layer[int(name)] = _from_torch(child, layer.original)
     return module
+
+
+def _twin(layer: nn.Module) -> nn.Module:
+    """What computes as a layer does, but pure or faster; itself if there is no such."""
+    if isinstance(layer, _BatchNorm):
+        return BatchNorm(layer)
+    kind = type(layer)
+    if kind in _TWINS:
+        layer.__class__ = _TWINS[kind]
+    elif parametrize.is_parametrized(layer) and kind.__base__ in _TWINS:
+        # PyTorch makes a class for each such layer, which holds its computed tensors.
+        own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
+        layer.__class__ = type(kind.__name__, (_TWINS[kind.__base__],), own)
+    return layer
 
 
 def _refuse(name: str, layer: nn.Module) -> None:

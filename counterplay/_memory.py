@@ -39,6 +39,35 @@ def in_words(n_bytes: int) -> str:
     return f"{n_bytes} bytes"
 
 
+def spacing(n_moves: int, *, since: int = 0, state: int, memory: int | str | None) -> int:
+    """Moves between the checkpoints of a run.
+
+    Args:
+        n_moves: Moves of the run.
+        since: The first move that is kept.
+        state: Bytes of a state.
+        memory: What the checkpoints may take, or None for any number of them.
+
+    Returns:
+        The square root of `n_moves`, which keeps both the record and what is played again
+        between two checkpoints small, or more if that is too much.
+
+    Raises:
+        TraceError: If not even the first and the last state fit.
+    """
+    usual = max(1, math.isqrt(n_moves))
+    if memory is None:
+        return usual
+    between = in_bytes(memory) // state - 2
+    if between < 0:
+        raise TraceError(
+            f"A budget of {memory!r} is too small for checkpoints: one state takes "
+            f"{in_words(state)}, and the first and the last are always kept. Give more "
+            "`memory`, or keep the checkpoints on disk."
+        )
+    return max(usual, math.ceil((n_moves - since) / (between + 1)))
+
+
 def n_replayed(n: int, kept: int) -> int:
     """The fewest pieces played again to visit `n` pieces backwards.
 

@@ -1,19 +1,24 @@
 """Forwards: iterate the move and keep the record."""
 
 import math
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from counterplay._checkpoint import fingerprint
+from counterplay._checkpoint import fingerprint, FolderCheckpoints
 from counterplay._contract import refuse_coupling
+from counterplay._memory import spacing
+from counterplay._numerics import MemoryFormat, Numerics, Precision
 from counterplay._trajectory import make_plan, Plan, recorded_move, Trajectory
 from counterplay.errors import GameError, PlayError
 from counterplay.game import Columns, Game, State
-from counterplay.typing import PerInstance
+from counterplay.ranks import ALONE, Ranks, Store
+from counterplay.typing import PerInstance, Scalar
 
 
-OnStep = Callable[[State, dict[str, float]], None]
+OnStep = Callable[[State, Mapping[str, float]], None]
+_UNCHECKED = 64  # moves whose losses nobody has looked at; a look waits for the device
 
 
 def play(
@@ -24,11 +29,15 @@ def play(
     batch_size: int,
     seed: int = 0,
     every: int | None = None,
+    memory: int | str | None = None,
     since: int = 0,
     weights: PerInstance | None = None,
     on_step: OnStep | None = None,
     checkpoints: MutableMapping[int, State] | None = None,
-    device: torch.device | str | None = None,
+    device: str = "cpu",
+    precision: Precision = "float32",
+    memory_format: MemoryFormat = "channels_last",
+    ranks: Ranks = ALONE,
 ) -> Trajectory:
     """Train a game and record the run so that it can be replayed bit for bit.
 
@@ -40,12 +49,18 @@ def play(
         seed: Determines batches and noise.
         every: Moves between checkpoints; the default is the square root of `n_steps`, which
             keeps both the record and one replayed segment small.
+        memory: What the checkpoints may take instead, in bytes or such as `"2GiB"`.
         since: First move to keep; a trace cannot reach back further.
         weights: One weight per instance, 1 if left out.
-        on_step: Called after each move with the new state and the losses.
+        on_step: Called after each move with the new state and the losses. Reading a loss
+            waits for the device.
         checkpoints: Where states are kept: a dictionary in memory if left out. If it
             already holds states, the run continues after the last of them.
-        device: Where to compute.
+        device: Where to compute. Data that is there already is not copied every move.
+        precision: What float32 networks multiply in: `"float32"`, `"tf32"` or
+            `"bfloat16"`. Only the first can be traced.
+        memory_format: Order of images in memory; both give equal numbers up to rounding.
+        ranks: The processes that share each batch; all of them call this function.
 
     Returns:
         The record of the run.
@@ -59,17 +74,29 @@ def play(
             f"`n_steps` must be at least 1 and `since` between 0 and `n_steps`, got "
             f"n_steps={n_steps!r}, since={since!r}."
         )
-    every = every or max(1, math.isqrt(n_steps))
-    plan = make_plan(data, batch_size=batch_size, seed=seed, weights=weights)
-    kept = {} if checkpoints is None else checkpoints
+    if every is not None and memory is not None:
+        raise GameError(
+            f"Give `every` or `memory`, not both: every={every!r}, memory={memory!r}."
+        )
+    numerics = Numerics(device, precision, memory_format, ranks.size)
+    plan = make_plan(
+        data, batch_size=batch_size, seed=seed, weights=weights, numerics=numerics
+    )
+    shared = ranks.share(game, batch_size)
+    kept = ranks.store({} if checkpoints is None else checkpoints)
     reached = [move for move in kept if move <= n_steps]
-    state = kept[max(reached)] if reached else game.initial(device=device)
+    state = numerics.place(kept[max(reached)] if reached else game.initial())
+    numerics.require_playable(state)
+    every = every or spacing(n_steps, since=since, state=state.n_bytes, memory=memory)
     if not reached:
         refuse_coupling(game, data, plan, state)
-    return continue_run(
-        game, data, plan, state, n_steps=n_steps, every=every, since=since, kept=kept,
+        ranks.require_parts(game, data, plan, state)
+    run = continue_run(
+        shared, data, plan, state, n_steps=n_steps, every=every, since=since, kept=kept,
         on_step=on_step,
     )  # fmt: skip
+    ranks.agree("The final state", run.fingerprints[n_steps])
+    return run
 
 
 def continue_run(
@@ -85,22 +112,28 @@ def continue_run(
     on_step: OnStep | None = None,
 ) -> Trajectory:
     """Play on from `state` to move `n_steps`, keeping checkpoints in `kept`."""
+    unchecked: list[Losses] = []
 
     def keep(state: State) -> None:
         due = state.step % every == 0 and state.step >= since
-        if (due or state.step in (since, n_steps)) and state.step not in kept:
+        due = (due or state.step in (since, n_steps)) and state.step not in kept
+        if due or len(unchecked) == _UNCHECKED:
+            _require_finite_losses(unchecked, kept)
+            unchecked.clear()
+        if due:
             _require_finite_params(state, kept)
             kept[state.step] = state
 
+    state = plan.numerics.place(state)
     keep(state)
     with torch.no_grad():
         while state.step < n_steps:
             state, losses = recorded_move(game, data, plan, state)
-            values = {player: float(loss) for player, loss in losses.items()}
-            _require_finite_losses(state, values, kept)
+            unchecked.append(Losses(state.step - 1, losses))
+            latest = unchecked[-1]
             keep(state)
             if on_step is not None:
-                on_step(state, values)
+                on_step(state, latest)
     return Trajectory(plan, n_steps, *_up_to(n_steps, kept))
 
 
@@ -108,19 +141,54 @@ def _up_to(
     n_steps: int, kept: MutableMapping[int, State]
 ) -> tuple[Mapping[int, State], dict[int, str]]:
     """The checkpoints of a run and their hashes; the store may hold later ones."""
-    prints = {move: fingerprint(kept[move]) for move in kept if move <= n_steps}
+    if isinstance(kept, FolderCheckpoints | Store):  # which checks every file that it reads
+        print_of = kept.fingerprint_of
+    else:
+        print_of = lambda move: fingerprint(kept[move])
+    prints = {move: print_of(move) for move in kept if move <= n_steps}
     if len(prints) == len(kept) and not isinstance(kept, dict):
         return kept, prints  # stays on disk
     return {move: kept[move] for move in prints}, prints
 
 
+@dataclass(frozen=True)
+class Losses(Mapping[str, float]):
+    """The losses of a move, which stay on their device until they are read.
+
+    Attributes:
+        move: Whose losses these are.
+        tensors: One scalar per player that moved.
+    """
+
+    move: int
+    tensors: Mapping[str, Scalar]
+
+    def __getitem__(self, player: str) -> float:
+        return float(self.tensors[player])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
 def _require_finite_losses(
-    state: State, losses: dict[str, float], kept: MutableMapping[int, State]
+    unchecked: Sequence[Losses], kept: MutableMapping[int, State]
 ) -> None:
-    for player, loss in losses.items():
-        if not math.isfinite(loss):
-            what = f"The loss of player {player!r} is {loss!r} at move {state.step - 1}"
-            raise PlayError(_diverged(what, kept))
+    """Look at the losses of several moves at once.
+
+    Raises:
+        PlayError: If one is not finite; the first is named.
+    """
+    scalars = [loss for losses in unchecked for loss in losses.tensors.values()]
+    if not scalars or torch.stack(scalars).isfinite().all():
+        return
+    for losses in unchecked:
+        for player, loss in losses.items():
+            if not math.isfinite(loss):
+                what = f"The loss of player {player!r} is {loss!r} at move {losses.move}"
+                raise PlayError(_diverged(what, kept))
 
 
 def _require_finite_params(state: State, kept: MutableMapping[int, State]) -> None:

@@ -5,12 +5,10 @@ The signatures are the schema: a table's keys are the keywords of the function t
 experiments and run folders all describe a run this way.
 """
 
-import difflib
 import functools
 import hashlib
 import inspect
 import json
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +18,11 @@ import tomli_w
 from torch import Tensor
 
 from counterplay import data as datasets, features as feature_maps, games, metrics, nets
+from counterplay._memory import spacing
+from counterplay._numerics import Numerics
 from counterplay._play import play
+from counterplay._tables import keys_of, plain, require_kind, require_known, REQUIRED, Table
+from counterplay._toml import anchored, read_toml
 from counterplay._trajectory import make_plan, Trajectory
 from counterplay.data.corrupt import corrupt, without_class
 from counterplay.data.mixture import Mixture
@@ -29,9 +31,6 @@ from counterplay.errors import ConfigError
 from counterplay.game import Columns, Game
 from counterplay.metrics.target import of_samples, Target
 from counterplay.typing import FeatureMap
-
-
-Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Recipe:
         corrupt: `kind`, `fraction` and further options of `corrupt`, or empty.
         nets: `name` and options of a pair of networks.
         game: `name` and options of a game.
-        play: `n_steps`, `batch_size`, `seed`, `every`.
+        play: `n_steps`, `batch_size`, `seed`, `every` or `memory` (of the checkpoints),
+            `device`, `precision`, `memory_format`.
         features: `name` of a feature map and its options; `resize` and `quantise` of what
             is done to images before it, and `cache`, a folder for features of real data.
         metric: `names` of the metrics to trace, `report` for further ones that are only
@@ -67,7 +67,7 @@ class Recipe:
         """
         known = dict.fromkeys(cls.__dataclass_fields__)
         for name in tables:
-            _require_known(name, known, "table")
+            require_known(name, known, "table")
         tables = {"play": {}, "features": {"name": "identity"}, **tables}
         for name in _NAMED:
             if "name" not in tables.get(name, {}):
@@ -78,18 +78,20 @@ class Recipe:
         for table, known in recipe._known().items():
             for key, value in getattr(recipe, table).items():
                 if key != "name" or table not in _NAMED:
-                    _require_known(key, known, f"key of [{table}]")
-                    _require_kind(f"{table}.{key}", value, known[key])
+                    require_known(key, known, f"key of [{table}]")
+                    require_kind(f"{table}.{key}", value, known[key])
         return recipe
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a TOML file; tables that are not part of a recipe are left alone.
 
+        Relative paths in it start at its own folder.
+
         Raises:
             ConfigError: If the file is missing or is not TOML.
         """
-        tables = read_toml(path)
+        tables = anchored(read_toml(path), Path(path).parent)
         return cls.from_tables(
             {k: v for k, v in tables.items() if k in cls.__dataclass_fields__}
         )
@@ -99,11 +101,11 @@ class Recipe:
         full = {}
         for table, known in self._known().items():
             own = getattr(self, table)
-            defaults = {k: v for k, v in known.items() if v is not _REQUIRED}
+            defaults = {k: v for k, v in known.items() if v is not REQUIRED}
             name = {"name": own["name"]} if "name" in own else {}
             full[table] = {**name, **defaults, **own}
         return {
-            name: _plain(full[name]) for name in self.__dataclass_fields__ if name in full
+            name: plain(full[name]) for name in self.__dataclass_fields__ if name in full
         }
 
     def toml(self) -> str:
@@ -139,28 +141,29 @@ class Recipe:
     @property
     def identity(self) -> str:
         """A hash of everything that the states of the run depend on, the data included."""
-        tables = [self.data, self.corrupt, self.nets, self.game, self.play]
+        data = {key: value for key, value in self.data.items() if key != "path"}
+        tables = [data, self.corrupt, self.nets, self.game, self.play]
         text = json.dumps([*tables, self.splits.train.fingerprint], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def _known(self) -> dict[str, dict[str, Any]]:
-        """Per table its keys and their defaults, `_REQUIRED` where there is none."""
+        """Per table its keys and their defaults, `REQUIRED` where there is none."""
         known = {
-            "data": _keys(datasets.maker(self.data["name"]), "dtype"),
+            "data": keys_of(datasets.maker(self.data["name"]), "dtype"),
             "nets": dict(nets.options_of(self.nets["name"])),
-            "game": _keys(
+            "game": keys_of(
                 games.load(self.game["name"]), "generator", "discriminator", "optimizers"
             ),
             "play": _PLAY_DEFAULTS,
             "features": {
                 **_PREPROCESSING,
-                **_keys(_feature_maker(self.features["name"]), "data"),
+                **keys_of(_feature_maker(self.features["name"]), "data"),
                 "cache": "",
             },
             "metric": _METRIC_DEFAULTS,
         }
         if self.corrupt:
-            known["corrupt"] = _keys(corrupt, "columns", "foreign")
+            known["corrupt"] = keys_of(corrupt, "columns", "foreign")
         return known
 
     @functools.cached_property
@@ -217,7 +220,8 @@ class Recipe:
         make_plan(self.splits.train, batch_size=table["batch_size"], seed=table["seed"])
         for name in (*self.metric_names, *self.report_names):
             metrics.load(name)
-        self.make_game()
+        self.spacing(self.make_game())
+        self.numerics.require_playable(self.make_game().initial())
 
     @functools.cached_property
     def feature_map(self) -> FeatureMap:
@@ -229,8 +233,8 @@ class Recipe:
         make = _feature_maker(self.features["name"])
         known = inspect.signature(make).parameters
         options = {k: v for k, v in self.features.items() if k in known}
-        for key, default in _keys(make, "data").items():
-            if default is _REQUIRED and key not in options:
+        for key, default in keys_of(make, "data").items():
+            if default is REQUIRED and key not in options:
                 raise ConfigError(f"[features] of this `name` needs `{key}`: give it too.")
         found = make(*[self.splits.valid] * ("data" in known), **options)
         wanted = {k: v for k, v in self.features.items() if v and k in _PREPROCESSING}
@@ -291,7 +295,7 @@ class Recipe:
         found = mixture(
             **{
                 key: self.data.get(key, default)
-                for key, default in _keys(maker).items()
+                for key, default in keys_of(maker).items()
                 if key in known
             }
         )
@@ -299,9 +303,29 @@ class Recipe:
 
     def record(self, game: Game, **options: Any) -> Trajectory:
         """Play the game as the recipe says; see `counterplay.play` for the options."""
-        table = {**_PLAY_DEFAULTS, **self.play}
-        table["every"] = table["every"] or None
+        table = {**_PLAY_DEFAULTS, **self.play, "every": self.spacing(game), "memory": None}
         return play(game, self.splits.train, **{**table, **options})
+
+    def spacing(self, game: Game) -> int:
+        """Moves between checkpoints, from `every` or from what they may take.
+
+        Raises:
+            ConfigError: If both are given.
+        """
+        table = {**_PLAY_DEFAULTS, **self.play}
+        every, memory, n_steps = (table[key] for key in ("every", "memory", "n_steps"))
+        if every and memory:
+            raise ConfigError(
+                f"Give `play.every` or `play.memory`, not both: {every!r}, {memory!r}."
+            )
+        state = game.initial().n_bytes
+        return every or spacing(n_steps, state=state, memory=memory or None)
+
+    @property
+    def numerics(self) -> Numerics:
+        """Where and how the run is computed, by one rank."""
+        table = {**_PLAY_DEFAULTS, **self.play}
+        return Numerics(table["device"], table["precision"], table["memory_format"])
 
 
 FEATURES = (
@@ -317,7 +341,6 @@ FEATURES = (
 )
 
 _NAMED = ("data", "nets", "game", "features")
-_REQUIRED = object()
 _OF_MIXTURE: dict[str, Callable[[Mixture], Any]] = {
     "log_density": lambda mixture: mixture.log_density,
     "centres": lambda mixture: mixture.means,
@@ -325,7 +348,16 @@ _OF_MIXTURE: dict[str, Callable[[Mixture], Any]] = {
 }
 # Of images in front of a feature map that does not see to them itself.
 _PREPROCESSING: dict[str, Any] = {"resize": 0, "quantise": False}
-_PLAY_DEFAULTS: dict[str, Any] = {"n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0}
+_PLAY_DEFAULTS: dict[str, Any] = {
+    "n_steps": 2_000,
+    "batch_size": 64,
+    "seed": 0,
+    "every": 0,
+    "memory": "",
+    "device": "cpu",
+    "precision": "float32",
+    "memory_format": "channels_last",
+}
 _METRIC_DEFAULTS: dict[str, Any] = {
     "names": ["frechet"],
     "report": [],
@@ -335,65 +367,6 @@ _METRIC_DEFAULTS: dict[str, Any] = {
 }
 
 
-def read_toml(path: Path | str) -> dict[str, Any]:
-    """The tables of a TOML file.
-
-    Raises:
-        ConfigError: If the file is missing or is not TOML.
-    """
-    try:
-        return tomllib.loads(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no file {str(path)!r}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{str(path)!r} is not TOML: {error}.") from error
-
-
 def _feature_maker(name: str) -> Callable[..., FeatureMap]:
-    _require_known(name, dict.fromkeys(FEATURES), "feature map")
+    require_known(name, dict.fromkeys(FEATURES), "feature map")
     return getattr(feature_maps, name)
-
-
-def _keys(make: Callable[..., Any], *without: str) -> dict[str, Any]:
-    """The keywords of a function that a table may set, with their defaults."""
-    return {
-        name: _REQUIRED
-        if parameter.default is inspect.Parameter.empty
-        else parameter.default
-        for name, parameter in inspect.signature(make).parameters.items()
-        if name not in without
-    }
-
-
-def _require_kind(key: str, value: Any, default: Any) -> None:
-    """Refuse a value of another kind than the default; an integer may stand for a float.
-
-    Raises:
-        ConfigError: If it is of another kind.
-    """
-    kind = type(default)
-    allowed = (int, float) if kind is float else kind
-    if kind not in (bool, int, float, str, list) or (
-        isinstance(value, allowed) and isinstance(value, bool) == (kind is bool)
-    ):
-        return
-    raise ConfigError(
-        f"`{key}` must be of type {kind.__name__}, such as {default!r}, got {value!r}."
-    )
-
-
-def _require_known(name: str, known: Mapping[str, Any], what: str) -> None:
-    if name not in known:
-        nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
-        raise ConfigError(
-            f"There is no {what} {name!r}; the nearest is {nearest!r}, of {sorted(known)}."
-        )
-
-
-def _plain(table: Table) -> dict[str, Any]:
-    """The entries that TOML can hold: it has no null, and no tuples."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in table.items()
-        if value is not None and not callable(value)
-    }

@@ -6,28 +6,24 @@ noise; denominators stay as they are. Only the weights differ.
 
 import hashlib
 import itertools
-import json
-import os
-import pickle
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 
 import joblib
 import torch
 from torch import Tensor
 
+from counterplay import executors
+from counterplay._fleet import against_vmap, Fleet
 from counterplay._play import continue_run, OnStep
-from counterplay._step import by_transform, step
-from counterplay._trajectory import draw, layer_noise, make_plan, Trajectory, weights_of
-from counterplay.errors import ConfigError, DataError, GameError, RunError
+from counterplay._trajectory import make_plan, Plan, Trajectory
+from counterplay.errors import ConfigError, DataError
+from counterplay.executors import Executor
 from counterplay.game import Columns, Game, State
 from counterplay.metrics.target import Target
-from counterplay.typing import Index, PerInstance, Tensors
+from counterplay.typing import Index, PerInstance
 
 
-Executor = Literal["vmap", "processes", "serial"]
 OnRuns = Callable[[int], None]  # counterfactual runs finished
 
 
@@ -66,6 +62,7 @@ def retrain(
         batch_size=trajectory.plan.batch_size,
         seed=trajectory.plan.seed,
         weights=weights,
+        numerics=replace(trajectory.plan.numerics, n_ranks=1),
     )
     kept = {} if checkpoints is None else checkpoints
     if every is None:
@@ -112,50 +109,45 @@ def count_of(fraction: float, n: int) -> int:
     return max(1, round(fraction * n))
 
 
-class Bank(MutableMapping[str, list[float]]):
-    """Values of finished retrainings, appended to a file as they come.
+@dataclass(frozen=True)
+class Way:
+    """How a fleet is played.
 
-    Retraining is most of the cost of honest evaluation, so no finished run is lost: after a
-    crash the same rows are looked up instead of played again.
+    Attributes:
+        executor: Who plays.
+        vmapped: Whether runs are played at once, or one after the other.
+        text: The same in words, with what speaks against more at once.
     """
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-        self._values: dict[str, list[float]] = {}
-        if self.path.exists():
-            for line in self.path.read_text().splitlines():
-                try:
-                    entry = json.loads(line)
-                except json.JSONDecodeError:  # the last line of an interrupted write
-                    continue
-                self._values[entry["run"]] = entry["values"]
+    executor: Executor
+    vmapped: bool
+    text: str
 
-    def __getitem__(self, key: str) -> list[float]:
-        return self._values[key]
 
-    def __setitem__(self, key: str, values: list[float]) -> None:
-        self._values[key] = values
-        try:
-            with self.path.open("a") as file:
-                torn = file.tell() > 0 and not self.path.read_bytes().endswith(b"\n")
-                file.write("\n" * torn + json.dumps({"run": key, "values": values}) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise RunError(
-                f"{str(self.path)!r} could not be written: {error.strerror or error}. "
-                "Finished retrainings before this one are kept; free some space and use "
-                "`--resume`."
-            ) from error
+def way_of(game: Game, plan: Plan, executor: executors.Choice) -> Way:
+    """How a fleet is played by an executor, or by the best one for these networks.
 
-    def __delitem__(self, key: str) -> None:
-        del self._values[key]
+    `"vmap"` plays runs at once and `"serial"` one after the other, both in this process;
+    the others play them at once where that is faster.
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+    Args:
+        game: The game.
+        plan: That of the run.
+        executor: Who plays, if that is said.
 
-    def __len__(self) -> int:
-        return len(self._values)
+    Returns:
+        The way.
+    """
+    against = against_vmap(game, plan)
+    if executor is None:
+        alone = executors.within_task() or joblib.cpu_count() == 1
+        executor = "vmap" if not against else "serial" if alone else "processes"
+    vmapped = executor == "vmap" if executor in executors.HERE else not against
+    how = "many runs at once" if vmapped else "one run after the other"
+    text = f"{how}, executor {executor!r}{against and f': {against}'}"
+    if isinstance(executor, str):
+        executor = executors.by_name(executor)
+    return Way(executor, vmapped, text)
 
 
 def counterfactual_effects(
@@ -166,15 +158,16 @@ def counterfactual_effects(
     rows: Tensor,
     *,
     since: int = 0,
-    executor: Executor = "vmap",
+    executor: executors.Choice = None,
     chunk: int = 64,
     bank: MutableMapping[str, list[float]] | None = None,
     on_runs: OnRuns | None = None,
 ) -> Tensor:
     """Metrics of runs with other weights, minus those of the run as it was.
 
-    Every chunk also replays the unchanged run by the same arithmetic, so that rounding of
-    another executor cancels and tiny weight changes stay visible.
+    A run is played only from the move on that first reads an instance of another weight.
+    The unchanged run is replayed by the same arithmetic, so that rounding of another
+    executor cancels and tiny weight changes stay visible.
 
     Args:
         game: The game.
@@ -183,40 +176,58 @@ def counterfactual_effects(
         metrics: What to measure at the end.
         rows: One set of weights per run, `(n_runs, n)`.
         since: Retrain from this move on.
-        executor: `"vmap"` plays a chunk of runs at once, `"processes"` plays them in a pool
-            of processes, `"serial"` one after the other.
-        chunk: Runs played at once; bounds the memory.
-        bank: Finished runs, looked up first and added to.
+        executor: Who plays the runs, see `way_of`; the best for the networks if left out.
+        chunk: Runs played at once; bounds the memory. On a Slurm cluster also the runs of
+            one job.
+        bank: Finished runs, looked up first and added to as runs finish.
         on_runs: Called with the number of runs finished so far.
 
     Returns:
         Shape `(n_runs, n_metrics)`, float64.
 
     Raises:
-        ConfigError: If there is no such executor, or `chunk` is below 1.
+        ConfigError: If `chunk` is below 1.
     """
-    if executor not in _PLAYERS or chunk < 1:
-        raise ConfigError(
-            f"`executor` must be one of {sorted(_PLAYERS)} and `chunk` at least 1, got "
-            f"{executor!r} and {chunk!r}."
-        )
+    if chunk < 1:
+        raise ConfigError(f"`chunk` must be at least 1, got {chunk!r}.")
+    way = way_of(game, trajectory.plan, executor)
     bank = {} if bank is None else bank
     trajectory.require(data, since)
     protocol = [f"{metric.name}={metric.value(trajectory.final)!r}" for metric in metrics]
-    keys = [_key(trajectory, protocol, row, since, executor) for row in rows]
-    missing = [i for i, key in enumerate(keys) if key not in bank]
-    done = len(rows) - len(missing)
-    batches = [missing[i : i + chunk] for i in range(0, len(missing), chunk)]
-    play = _PLAYERS[executor]
-    for numbers in batches:
-        with_base = torch.cat([trajectory.plan.weights[None], rows[numbers].double()])
-        values = play(game, data, trajectory, metrics, with_base, since)
-        for number, value in zip(numbers, values[1:], strict=True):
-            bank[keys[number]] = (value - values[0]).tolist()
-        done += len(numbers)
-        if on_runs is not None:
-            on_runs(done)
+    arithmetic = "vmap" if way.vmapped else "serial"
+    keys = [_key(trajectory, protocol, row, since, arithmetic) for row in rows]
+    missing = list({key: i for i, key in enumerate(keys) if key not in bank}.values())
+    if missing:
+        fleet = Fleet(game, data, trajectory, metrics, since=since, vmapped=way.vmapped)
+        parts = _parts(fleet, rows, missing, _runs_per_task(way, len(rows), chunk))
+        done = len(rows) - len(missing)
+        for number, effects in way.executor.map(fleet, [rows[part] for part in parts]):
+            own = [keys[i] for i in parts[number]]
+            bank.update(zip(own, effects.tolist(), strict=True))
+            done += len(own)
+            if on_runs is not None:
+                on_runs(done)
     return torch.tensor([bank[key] for key in keys], dtype=torch.float64)
+
+
+def _parts(
+    fleet: Fleet, rows: Tensor, missing: Sequence[int], size: int
+) -> list[list[int]]:
+    """The missing runs in the order in which they depart, so that a part starts late."""
+    order = fleet.departures(rows[missing]).argsort(stable=True).tolist()
+    sorted_runs = [missing[i] for i in order]
+    return [sorted_runs[i : i + size] for i in range(0, len(missing), size)]
+
+
+def _runs_per_task(way: Way, n_runs: int, chunk: int) -> int:
+    """As many as may be played at once, but enough tasks for all workers.
+
+    Runs one after the other are single tasks, so that none is lost, unless each task begins
+    with a replay of the unchanged run.
+    """
+    if not way.vmapped and way.executor.keeps_workers:
+        return 1
+    return min(chunk, -(-n_runs // (way.executor.n_workers or 1)))
 
 
 def leave_out(weights: PerInstance, groups: Sequence[Index | Sequence[int]]) -> Tensor:
@@ -224,95 +235,8 @@ def leave_out(weights: PerInstance, groups: Sequence[Index | Sequence[int]]) -> 
     return torch.stack([removed(weights, group) for group in groups])
 
 
-def _play_by_vmap(game, data, trajectory, metrics, rows: Tensor, since: int) -> Tensor:
-    states = final_states(game, data, trajectory, rows, since=since)
-    return torch.tensor(
-        [[metric.value(state) for metric in metrics] for state in states],
-        dtype=torch.float64,
-    )
-
-
-def final_states(
-    game: Game, data: Columns, trajectory: Trajectory, rows: Tensor, *, since: int = 0
-) -> Iterator[State]:
-    """Final states of runs with the weights of each row, all played in one vmapped loop.
-
-    One draw per move serves all rows, from the parameters of the state the runs start from;
-    so a game's `draw` may read the shapes of `params` but not their values.
-
-    Yields:
-        One state per row.
-    """
-    state = trajectory.state_at(game, data, since)
-    stacked = {
-        name: tensor.expand(len(rows), *tensor.shape)
-        for name, tensor in state.tensors().items()
-    }
-    with torch.no_grad():
-        while state.step < trajectory.n_steps:
-            batch, noise = draw(game, data, trajectory.plan, state)
-            template = state
-
-            def move(tensors: Tensors, weights: Tensor) -> Tensors:
-                before = template.with_tensors(tensors)  # noqa: B023
-                after, _ = step(
-                    game, before, batch, noise, weights, gradient=by_transform  # noqa: B023
-                )  # fmt: skip
-                return after.tensors()
-
-            weights = rows[:, batch.index].to(weights_of(trajectory.plan, batch, state))
-            with layer_noise(game, trajectory.plan, state.step):
-                stacked = torch.func.vmap(move, randomness="same")(stacked, weights)
-            state = replace(state, step=state.step + 1)
-    for i in range(len(rows)):
-        yield state.with_tensors({name: tensor[i] for name, tensor in stacked.items()})
-
-
-def _play_serially(game, data, trajectory, metrics, rows: Tensor, since: int) -> Tensor:
-    return torch.stack(
-        [_play_one(game, data, trajectory, metrics, row, since) for row in rows]
-    )
-
-
-def _play_in_processes(game, data, trajectory, metrics, rows: Tensor, since: int) -> Tensor:
-    # Games hold closures, which joblib's loky backend sends by value.
-    small = replace(trajectory, checkpoints={since: trajectory.state_at(game, data, since)})
-    try:
-        values: Any = joblib.Parallel(n_jobs=-1, backend="loky")(
-            joblib.delayed(_play_alone)(game, data, small, metrics, row, since)
-            for row in rows
-        )
-    except pickle.PicklingError as error:
-        raise GameError(
-            "This game cannot be sent to other processes: something in it cannot be "
-            "pickled, such as a network with spectral normalisation. Use executor 'vmap' "
-            "or 'serial'."
-        ) from error
-    return torch.stack(list(values))
-
-
-def _play_alone(game, data, trajectory, metrics, row: Tensor, since: int) -> Tensor:
-    torch.set_num_threads(1)  # one core per process
-    return _play_one(game, data, trajectory, metrics, row, since)
-
-
-def _play_one(game, data, trajectory, metrics, row: Tensor, since: int) -> Tensor:
-    n_steps = trajectory.n_steps
-    run = retrain(game, data, trajectory, weights=row, since=since, every=n_steps + 1)
-    return torch.tensor(
-        [metric.value(run.final) for metric in metrics], dtype=torch.float64
-    )
-
-
-_PLAYERS = {
-    "vmap": _play_by_vmap,
-    "processes": _play_in_processes,
-    "serial": _play_serially,
-}
-
-
 def _key(
-    trajectory: Trajectory, protocol: list[str], row: Tensor, since: int, executor: str
+    trajectory: Trajectory, protocol: list[str], row: Tensor, since: int, arithmetic: str
 ) -> str:
     """What a finished retraining is looked up by.
 
@@ -326,5 +250,5 @@ def _key(
         f"{trajectory.fingerprints[start]}{trajectory.fingerprints[end]}".encode()
     )
     digest.update("/".join(protocol).encode())
-    digest.update(f"{since}{executor}".encode() + row.double().numpy().tobytes())
+    digest.update(f"{since}{arithmetic}".encode() + row.double().numpy().tobytes())
     return digest.hexdigest()

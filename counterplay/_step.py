@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from counterplay import _layers
+from counterplay._mode import computing, Mode
 from counterplay.game import Batch, Game, State
 from counterplay.typing import Noise, Scalar, Slots, Tensors, Weights
 
@@ -74,7 +75,7 @@ def _respond(
     """One player's new parameters, buffers and slots, and its loss."""
     view = state.view()
     entering = _layers.advance(
-        game.networks[player], state.params[player], state.buffers[player]
+        game.spectral_layers[player], state.params[player], state.buffers[player]
     )
 
     def loss(params: Tensors) -> tuple[Scalar, Tensors]:
@@ -93,7 +94,13 @@ def _respond(
     return (params, leaving, slots), value
 
 
-def by_autograd(loss: LossOfParams, params: Tensors) -> tuple[Tensors, Scalar, Tensors]:
+def by_autograd(
+    loss: LossOfParams,
+    params: Tensors,
+    *,
+    channels_last: bool = False,
+    by_hand: bool = True,
+) -> tuple[Tensors, Scalar, Tensors]:
     """Differentiate with `torch.autograd`: the fast way, outside of transforms.
 
     The loss reads aliases of the parameters. Buffers computed before (spectral-norm
@@ -101,7 +108,12 @@ def by_autograd(loss: LossOfParams, params: Tensors) -> tuple[Tensors, Scalar, T
     constants while the derivative of the whole step sees both paths.
     """
     differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
+    mode = Mode(
+        by_hand=by_hand,
+        channels_last=channels_last,
+        constant_buffers=not differentiable,
+    )
+    with torch.enable_grad(), computing(mode):
         aliases = {
             name: param.view_as(param)
             if differentiable and param.requires_grad

@@ -1,5 +1,6 @@
 """The same recipe over several seeds: is the gain more than the luck of one run?"""
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -8,19 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import torch
 
-from counterplay import baselines
+from counterplay import baselines, executors
 from counterplay._adjoint import AbstractAdjoint, Unroll
 from counterplay._along import trace_along_removal
-from counterplay._atomic import write_atomically
+from counterplay._atomic import make_folder, write_atomically
+from counterplay._bank import Bank
 from counterplay._checkpoint import FolderCheckpoints
 from counterplay._cleanse import cleanse, Cleansing, FRACTIONS
 from counterplay._influence import Influence, trace
+from counterplay._lock import locked
 from counterplay._recipe import Recipe
-from counterplay._retrain import Bank, Executor
+from counterplay._sealed import dumps, loads
 from counterplay._trajectory import Trajectory
 from counterplay.errors import RunError
 from counterplay.game import Columns, Game
@@ -41,10 +43,11 @@ def cleanse_seeds(
     last_epochs: int = 0,
     n_jobs: int = 1,
     folder: Path | str | None = None,
-    executor: Executor = "vmap",
+    executor: executors.Choice = None,
     chunk: int = 32,
     adjoint: AbstractAdjoint | None = None,
     along: float = 0.0,
+    tolerate_drift: bool = False,
     on_seed: OnSeed | None = None,
 ) -> list[Cleansing]:
     """Play a recipe once per seed, and cleanse each run by influence and by every baseline.
@@ -57,36 +60,36 @@ def cleanse_seeds(
         fractions: Shares of the training set to remove.
         last_epochs: Trace and retrain only the last passes over the data; 0 is the whole
             run.
-        n_jobs: Seeds computed at once, in processes of their own.
+        n_jobs: Seeds computed at once, in processes of their own or on the executor's
+            cluster.
         folder: Where each seed keeps its checkpoints, finished retrainings and result, in a
             folder named by the seed, so that an interrupted study goes on where it stopped.
-        executor: How runs are retrained: `"vmap"`, `"processes"` or `"serial"`.
+        executor: Who retrains, see `counterfactual_effects`.
         chunk: Runs retrained at once.
         adjoint: How influence is computed; unrolling the retrained moves if left out.
         along: If above 0, each influence is also averaged on the way to removing this share
             of the data, as one more way to choose; see `trace_along_removal`.
+        tolerate_drift: Whether a run that was begun elsewhere may be replayed with a drift,
+            see `trace`.
         on_seed: Called with each result.
 
     Returns:
         One result per seed, to be merged by `counterplay.compare`.
     """
-    sweep = _Sweep(tuple(fractions), last_epochs, executor, chunk, adjoint, along)
-    _ = recipe.splits, recipe.feature_map  # once for all seeds
-    pool = joblib.Parallel(n_jobs=min(n_jobs, len(seeds)), return_as="generator")
-    results: Any = pool(
-        joblib.delayed(_cleanse_seed)(
-            recipe.with_seed(seed),
-            sweep,
-            None if folder is None else Path(folder) / str(seed),
-        )
-        for seed in seeds
+    place, executor = executors.divided(min(n_jobs, len(seeds)), executor)
+    sweep = _Sweep(
+        tuple(fractions), last_epochs, executor, chunk, adjoint, along, tolerate_drift
     )
-    found = []
-    for result in results:
-        found.append(result)
+    _ = recipe.splits, recipe.feature_map  # once for all seeds
+    compute = functools.partial(
+        _cleanse_seed, recipe, sweep, None if folder is None else Path(folder)
+    )
+    found = {}
+    for number, result in place.map(compute, list(seeds)):
+        found[number] = result
         if on_seed is not None:
             on_seed(result)
-    return found
+    return [found[number] for number in range(len(seeds))]
 
 
 def baseline_scores(recipe: Recipe, game: Game, trajectory: Trajectory) -> Scores:
@@ -153,6 +156,7 @@ def as_table(cleansing: Cleansing) -> dict[str, Any]:
         "before": dict(cleansing.before),
         "after": {metric: values.tolist() for metric, values in cleansing.after.items()},
         "removed": {method: list(ids) for method, ids in cleansing.removed.items()},
+        "drift": {str(move): relative for move, relative in cleansing.drift.items()},
     }
 
 
@@ -165,6 +169,7 @@ def from_table(table: Mapping[str, Any]) -> Cleansing:
         before=table["before"],
         after={metric: np.array(values) for metric, values in table["after"].items()},
         removed={method: tuple(ids) for method, ids in table["removed"].items()},
+        drift={int(move): relative for move, relative in table.get("drift", {}).items()},
     )
 
 
@@ -174,13 +179,14 @@ class _Sweep:
 
     fractions: tuple[float, ...]
     last_epochs: int
-    executor: Executor
+    executor: executors.Choice
     chunk: int
     adjoint: AbstractAdjoint | None
     along: float
+    tolerate_drift: bool
 
     def key(self, recipe: Recipe) -> str:
-        """A hash of all that a result depends on; `chunk` changes only its rounding."""
+        """A hash of all that a result depends on; not who computes it."""
         text = json.dumps(
             [
                 recipe.identity,
@@ -188,7 +194,7 @@ class _Sweep:
                 recipe.metric,
                 self.fractions,
                 self.last_epochs,
-                self.executor,
+                self.executor if self.executor in executors.HERE else None,
                 self.chunk,
                 repr(self.adjoint),
                 *[self.along] * bool(self.along),
@@ -198,19 +204,33 @@ class _Sweep:
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def _cleanse_seed(recipe: Recipe, sweep: _Sweep, folder: Path | None) -> Cleansing:
+def _cleanse_seed(
+    recipe: Recipe, sweep: _Sweep, folder: Path | None, seed: int
+) -> Cleansing:
+    recipe = recipe.with_seed(seed)
+    folder = None if folder is None else folder / str(seed)
     with one_thread():
         if folder is None:
             return _cleanse(recipe, sweep, checkpoints={}, bank={})
-        checkpoints = FolderCheckpoints(folder / "checkpoints", run=recipe.identity)
-        result, key = folder / "cleansing.json", sweep.key(recipe)
-        finished = _finished(result, key)
-        if finished is None:
-            bank = Bank(folder / "bank.jsonl")
-            finished = _cleanse(recipe, sweep, checkpoints=checkpoints, bank=bank)
-            content = json.dumps({"key": key, "cleansing": as_table(finished)})
-            write_atomically(result, content.encode())
-        return finished
+        make_folder(folder)
+        # When the call that began this seed was killed, its process may still be at it.
+        with locked(folder / "lock", wait=True):
+            return _continue(recipe, sweep, folder)
+
+
+def _continue(recipe: Recipe, sweep: _Sweep, folder: Path) -> Cleansing:
+    result, key = folder / "cleansing.json", sweep.key(recipe)
+    finished = _finished(result, key)
+    if finished is None:
+        finished = _cleanse(
+            recipe,
+            sweep,
+            checkpoints=FolderCheckpoints(folder / "checkpoints", run=recipe.identity),
+            bank=Bank(folder / "bank.jsonl"),
+        )
+        content = dumps({"key": key, "cleansing": as_table(finished)})
+        write_atomically(result, content.encode())
+    return finished
 
 
 def _finished(result: Path, key: str) -> Cleansing | None:
@@ -222,9 +242,9 @@ def _finished(result: Path, key: str) -> Cleansing | None:
     if not result.exists():
         return None
     try:
-        found = json.loads(result.read_text())
+        found = loads(result.read_bytes())
         return from_table(found["cleansing"]) if found["key"] == key else None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{str(result)!r} is damaged: {error}. Delete it; the finished retrainings "
             "beside it are kept and `--resume` uses them."
@@ -240,6 +260,7 @@ def _cleanse(
 ) -> Cleansing:
     game, train = recipe.make_game(), recipe.splits.train
     trajectory = recipe.record(game, checkpoints=checkpoints)
+    trajectory = trajectory.tolerant() if sweep.tolerate_drift else trajectory
     since = trajectory.epochs_back(game, sweep.last_epochs) if sweep.last_epochs else 0
     targets = recipe.targets(game)
     adjoint = sweep.adjoint or Unroll(last=trajectory.n_steps - since)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from counterplay._atomic import write_atomically
 from counterplay._checkpoint import add_tensors
-from counterplay._ranks import ALONE, Ranks
+from counterplay._sealed import seal, unseal
 from counterplay._tape import Tape
 from counterplay._trajectory import Trajectory
+from counterplay.ranks import ALONE, Ranks
 from counterplay.typing import Tensors
 
 
@@ -71,7 +72,7 @@ class SweepFile:
     def _read(self) -> Sweep | None:
         try:
             with safe_open(self.path, framework="pt") as file:
-                facts = json.loads(file.metadata()[_FACTS])
+                facts = unseal(json.loads(file.metadata()[_FACTS]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if facts["identity"] != self._identity or facts["digest"] != _digest(tensors):
                 return None
@@ -100,7 +101,7 @@ class SweepFile:
             "move": sweep.move,
             "digest": _digest(tensors),
         }
-        write_atomically(self.path, save(tensors, {_FACTS: json.dumps(facts)}))
+        write_atomically(self.path, save(tensors, {_FACTS: json.dumps(seal(facts))}))
         self._written = time.monotonic()
 
 

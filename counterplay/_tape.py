@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from counterplay._ranks import SharedGame
 from counterplay._step import detached, step
 from counterplay._trajectory import draw, layer_noise, Plan, weights_of
 from counterplay.game import Columns, Game, State
+from counterplay.ranks import SharedGame
 from counterplay.typing import Tensors
 
 
@@ -31,7 +31,14 @@ class Tape:
         self.index, self._shared = batch.index, isinstance(game, SharedGame)
         self._weights = weights_of(plan, batch, state).requires_grad_()
         with torch.enable_grad(), layer_noise(game, plan, state.step):
-            self.after, _ = step(game, self.before, batch, noise, self._weights)
+            self.after, _ = step(
+                game,
+                self.before,
+                batch,
+                noise,
+                self._weights,
+                gradient=plan.numerics.gradient,
+            )
 
     def pull(
         self, cotangents: Sequence[Tensors], *, carried: bool = True

@@ -8,13 +8,14 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from counterplay import _rng
 from counterplay._checkpoint import fingerprint
+from counterplay._drift import Drift, drift_between
 from counterplay._numerics import Numerics
 from counterplay._step import step
 from counterplay.errors import DataError, ReplayError, TraceError
@@ -38,7 +39,7 @@ class Plan:
     batch_size: int
     weights: PerInstance
     data: str
-    numerics: Numerics = Numerics()
+    numerics: Numerics = Numerics()  # noqa: RUF009
 
     @property
     def n_instances(self) -> int:
@@ -79,12 +80,19 @@ class Trajectory:
         n_steps: Moves played.
         checkpoints: Kept states by move; the last one is the final state.
         fingerprints: A hash of the state at each checkpoint.
+        drift: Where replays may differ from the record: how far they did, relative to the
+            largest entry of a tensor, by the move at which they were compared.
     """
 
     plan: Plan
     n_steps: int
     checkpoints: Mapping[int, State]
     fingerprints: Mapping[int, str]
+    drift: dict[int, float] | None = None
+
+    def tolerant(self) -> "Trajectory":
+        """The same run, whose replays go on from each checkpoint as it was recorded."""
+        return self if self.drift is not None else replace(self, drift={})
 
     @property
     def final(self) -> State:
@@ -145,18 +153,26 @@ class Trajectory:
         with torch.no_grad():
             while state.step < stop:
                 state, _ = recorded_move(game, data, self.plan, state)
-                self.check(state)
+                state = self.check(state)
         return state
 
-    def check(self, state: State) -> None:
+    def check(self, state: State) -> State:
         """Compare a replayed state bit for bit with the recorded one, where there is one.
+
+        Returns:
+            The state to go on from: this one, or where drift is tolerated the recorded.
 
         Raises:
             ReplayError: If they differ.
         """
         expected = self.fingerprints.get(state.step)
-        if expected is not None and fingerprint(state) != expected:
-            raise ReplayError(_diverged(state.step))
+        if expected is None or fingerprint(state) == expected:
+            return state
+        if state.step not in self.checkpoints:
+            raise ReplayError(self._diverged(state.step))
+        recorded = self.plan.numerics.place(self.checkpoints[state.step])
+        self._note(state, recorded)
+        return recorded
 
     def check_nearly(self, state: State) -> None:
         """Compare a state computed with its graph with the recorded one, if there is one.
@@ -168,25 +184,48 @@ class Trajectory:
         """
         if state.step not in self.checkpoints:
             return
-        recorded = self.checkpoints[state.step].tensors()
-        for name, tensor in state.tensors().items():
-            scale = float(recorded[name].abs().max()) if tensor.numel() else 0.0
-            tolerance = (
-                torch.finfo(tensor.dtype).eps ** 0.5 if tensor.is_floating_point() else 0
-            )
-            if not torch.allclose(
-                tensor, recorded[name], rtol=0, atol=tolerance * max(scale, 1)
-            ):
-                raise ReplayError(_diverged(state.step))
+        recorded = self.plan.numerics.place(self.checkpoints[state.step])
+        if self.drift is not None or not _nearly_equal(state, recorded):
+            self._note(state, recorded)
+
+    def _note(self, state: State, recorded: State) -> None:
+        """Remember how far they are apart, where that is tolerated.
+
+        Raises:
+            ReplayError: Where it is not.
+        """
+        found, move = drift_between(state, recorded), state.step
+        if self.drift is None:
+            raise ReplayError(self._diverged(move, found))
+        self.drift[move] = max(found.relative, self.drift.get(move, 0.0))
+
+    def _diverged(self, move: int, found: Drift | None = None) -> str:
+        before = max((kept for kept in self.checkpoints if kept < move), default=0)
+        where = f"move {move}, after the checkpoint of move {before}"
+        return (
+            f"The replay differs from the recorded run at {where}"
+            f"{f', {found}' if found else ''}. Usual causes: "
+            f"another number of threads (`torch.get_num_threads()` is "
+            f"{torch.get_num_threads()}), another device or PyTorch version, or a game "
+            "built with other settings. Replay where the run was recorded, play it again, "
+            "or give `tolerate_drift=True` (`--tolerate-drift`) to go on from the recorded "
+            "checkpoints and be told how far the replay is from them."
+        )
 
 
-def _diverged(move: int) -> str:
-    return (
-        f"The replay differs from the recorded run at move {move}. Usual causes: another "
-        f"number of threads (`torch.get_num_threads()` is {torch.get_num_threads()}), "
-        "another device or PyTorch version, or a game built with other settings. Replay "
-        "where the run was recorded, or play it again."
-    )
+def _nearly_equal(state: State, recorded: State) -> bool:
+    expected = recorded.tensors()
+    for name, tensor in state.tensors().items():
+        scale = float(expected[name].abs().max()) if tensor.numel() else 0.0
+        tolerance = (
+            torch.finfo(tensor.dtype).eps ** 0.5 if tensor.is_floating_point() else 0
+        )
+        close = torch.allclose(
+            tensor, expected[name], rtol=0, atol=tolerance * max(scale, 1)
+        )
+        if not close:
+            return False
+    return True
 
 
 def make_plan(

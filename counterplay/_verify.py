@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from counterplay import _rng
+from counterplay import _rng, executors
 from counterplay._influence import Influence
 from counterplay._retrain import (
     count_of,
     counterfactual_effects,
-    Executor,
     leave_out,
     OnRuns,
 )
@@ -163,7 +162,7 @@ class Options(TypedDict, total=False):
     fractions: Sequence[float]
     since: int
     seed: int
-    executor: Executor
+    executor: executors.Choice
     chunk: int
     bank: MutableMapping[str, list[float]] | None
     on_runs: OnRuns | None
@@ -200,7 +199,7 @@ def verify(
     fractions: Sequence[float] = (0.01, 0.05, 0.1),
     since: int = 0,
     seed: int = 0,
-    executor: Executor = "vmap",
+    executor: executors.Choice = None,
     chunk: int = 64,
     bank: MutableMapping[str, list[float]] | None = None,
     on_runs: OnRuns | None = None,
@@ -220,7 +219,7 @@ def verify(
         fractions: Shares of the data that these groups hold.
         since: Retrain from this move on; should be the first move that was traced.
         seed: Determines instances and subsets.
-        executor: How runs are played, see `counterfactual_effects`.
+        executor: Who plays the runs, see `counterfactual_effects`.
         chunk: Runs played at once.
         bank: Finished runs, looked up first and added to.
         on_runs: Called with the number of finished runs.

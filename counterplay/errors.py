@@ -37,6 +37,10 @@ class RunError(CounterplayError, OSError):
     """A run folder is missing, damaged, in use, or from another run."""
 
 
+class RankError(CounterplayError, ConnectionError):
+    """A process of a shared run was lost, or computes something else than the others."""
+
+
 class ConfigError(CounterplayError, ValueError):
     """A configuration file or option has a wrong name or value."""
 

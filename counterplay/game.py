@@ -233,16 +233,20 @@ class Network:
 
     def __init__(self, player: str, module: nn.Module):
         self.player = player
-        self._training = _layers.pure(module).train()
-        self._evaluation = _layers.pure(module).eval()
+        self._training = _layers.Borrowed(_layers.pure(module).train())
+        self._evaluation = _layers.Borrowed(_layers.pure(module).eval())
 
     def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
-        """The output in training mode; new buffers are written into `params[player]`."""
-        return torch.func.functional_call(self._training, params[self.player], inputs)
+        """The output in training mode; new buffers are written into `params[player]`.
+
+        Where the network is computed in bfloat16, its output is put back in float32.
+        """
+        output = self._training(params[self.player], *inputs)
+        return output.float() if output.dtype == torch.bfloat16 else output
 
     def evaluated(self, params: Params, *inputs: Tensor) -> Tensor:
         """The output in evaluation mode, for generating and scoring."""
-        return torch.func.functional_call(self._evaluation, params[self.player], inputs)
+        return self._evaluation(params[self.player], *inputs)
 
 
 def apply_of(player: str, module: nn.Module) -> Network:
@@ -321,15 +325,19 @@ class Game:
 
     def n_reads(self, move: int) -> int:
         """How many moves before `move` read instances."""
-        rounds, rest = divmod(move, len(self.schedule))
-        reads = [self.reads(i) for i in range(len(self.schedule))]
-        return rounds * sum(reads) + sum(reads[:rest])
+        return _n_before(self._reads, move)
 
     def n_updates(self, player: str, move: int) -> int:
         """How often `player` has moved before `move`."""
-        rounds, rest = divmod(move, len(self.schedule))
-        moves = [player in movers for movers in self.schedule]
-        return rounds * sum(moves) + sum(moves[:rest])
+        return _n_before(self._updates[player], move)
+
+    @functools.cached_property
+    def _reads(self) -> list[bool]:
+        return [self.reads(move) for move in range(len(self.schedule))]
+
+    @functools.cached_property
+    def _updates(self) -> Mapping[str, list[bool]]:
+        return {p: [p in movers for movers in self.schedule] for p in self.players}
 
     @functools.cached_property
     def has_dropout(self) -> bool:
@@ -344,6 +352,11 @@ class Game:
     def networks(self) -> Mapping[str, nn.Module]:
         """The modules with every layer that writes its buffers replaced by a pure one."""
         return {player: _layers.pure(module) for player, module in self.modules.items()}
+
+    @functools.cached_property
+    def spectral_layers(self) -> Mapping[str, Mapping[str, _layers.SpectralNorm]]:
+        """Per player, the layers whose singular vectors move with it."""
+        return {p: _layers.spectral_layers(net) for p, net in self.networks.items()}
 
     def initial(self, *, device: torch.device | str | None = None) -> State:
         """The state before the first move, copied from the modules."""
@@ -368,6 +381,12 @@ class Game:
                 p: {k: v.clone() for k, v in params[p].items()} for p in self.averages
             },
         )
+
+
+def _n_before(happens: Sequence[bool], move: int) -> int:
+    """How often something that repeats with the schedule happens before a move."""
+    rounds, rest = divmod(move, len(happens))
+    return rounds * sum(happens) + sum(happens[:rest])
 
 
 def _refuse_batch_norm(player: str, module: nn.Module) -> None:

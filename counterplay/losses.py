@@ -47,7 +47,7 @@ def wmean(values: Tensor, weights: Weights) -> Scalar:
             "players is in `readers`. Name the player there, or leave the batch out of its "
             "loss."
         )
-    return (weights * values).sum() / len(values)
+    return torch.dot(weights, values) / len(values)
 
 
 def per_instance(logits: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def per_instance(logits: Tensor) -> Tensor:
             f"A discriminator returned shape {tuple(logits.shape)}; a loss needs one "
             "number per instance, shape (n,) or (n, 1). Average them inside the network."
         )
-    return logits.reshape(len(logits))
+    return logits if logits.dim() == 1 else logits.reshape(len(logits))
 
 
 def scores(score: Score, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,8 +90,10 @@ def scores(score: Score, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
             f"instances have {tuple(real.shape[1:])}. Change the generator's output, or "
             "reshape the data."
         )
-    logits = per_instance(score(torch.cat([real, fake])))
-    return logits[: len(real)], logits[len(real) :]
+    of_real, of_fake = per_instance(score(torch.cat([real, fake]))).split(
+        [len(real), len(fake)]
+    )
+    return of_real, of_fake
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """States on disk: whole or not at all, and never silently another one."""
 
+import errno
+from pathlib import Path
+
 import cases
 import pytest
 import torch
@@ -108,3 +111,39 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
         RunError, match=r"cannot be created: .*Choose a folder you can write"
     ):
         FolderCheckpoints(tmp_path / "file")
+
+
+def test_what_cannot_be_deleted_is_named(tmp_path, monkeypatch):
+    kept = FolderCheckpoints(tmp_path)
+    kept[7] = some_state()
+    with pytest.raises(KeyError):
+        del kept[8]
+
+    def refused(path):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(RunError, match=r"7.safetensors' cannot be deleted: Read-only file"):
+        del kept[7]
+
+
+def test_files_with_other_names_are_left_alone(tmp_path):
+    kept = FolderCheckpoints(tmp_path)
+    kept[7] = some_state()
+    (tmp_path / "best_move.safetensors").write_bytes(b"of the user")
+    assert list(kept) == [7]
+
+
+def test_the_head_alone_gives_the_fingerprint_or_is_called_damaged(tmp_path):
+    kept = FolderCheckpoints(tmp_path)
+    kept[7] = state = some_state()
+    assert kept.fingerprint_of(7) == fingerprint(state)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    printed = fingerprint(state).encode()
+    path.write_bytes(content.replace(printed, printed[::-1]))
+    with pytest.raises(RunError, match=r"is damaged: its bytes do not match"):
+        kept.fingerprint_of(7)
+    path.write_bytes(_checkpoint.save({}, {"counterplay.state": "[]"}))
+    with pytest.raises(RunError, match=r"is damaged"):
+        kept.fingerprint_of(7)

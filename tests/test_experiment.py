@@ -5,6 +5,7 @@ import pytest
 import tomli_w
 
 from counterplay import _statistics
+from counterplay._bank import Bank
 from counterplay._experiment import run, summarise
 from counterplay._recipe import Recipe
 from counterplay.errors import ConfigError
@@ -64,14 +65,14 @@ def test_a_ladder_of_several_metrics_says_how_far_they_agree_on_who_is_harmful(t
     assert common["metric"] == "valid_average_log_likelihood_identity_32"
     assert common["change"] == "harm to valid_frechet_identity_32"
     assert -1 <= common["mean"] <= 1
-    assert len((folder / "bank_0.jsonl").read_text().splitlines()) == 12  # shared runs
+    assert len(Bank(folder / "bank_0.jsonl")) == 12  # shared runs
 
 
 def test_a_ladder_continues_from_its_bank(tmp_path):
     path, folder = file_of(tmp_path, ladder=LADDER), tmp_path / "kept"
     first = run(path, folder, seeds=[3])
     bank = (folder / "bank_3.jsonl").read_bytes()
-    assert bank.count(b"\n") == 2 * (2 * 6 + 3 * 4)
+    assert len(Bank(folder / "bank_3.jsonl")) == 2 * (2 * 6 + 3 * 4) - 2  # drawn twice
     assert run(path, folder, seeds=[3]) == first
     assert (folder / "bank_3.jsonl").read_bytes() == bank
 
@@ -131,3 +132,16 @@ def test_a_key_that_a_study_does_not_know_is_refused(tmp_path):
     path = file_of(tmp_path, ladder={"epoch": [1]})
     with pytest.raises(ConfigError, match=r"no key of \[ladder\] 'epoch'; .* \['epochs',"):
         run(path, tmp_path / "kept", seeds=[0])
+
+
+def test_who_plays_may_be_said_and_does_not_change_the_answer(tmp_path):
+    path = file_of(tmp_path, ladder={**LADDER, "epochs": [1], "subsets": 0})
+    found = {
+        executor: run(path, tmp_path / str(executor), seeds=[0], executor=executor)
+        for executor in (None, "vmap", "serial")
+    }
+    for one, other in zip(found["vmap"], found["serial"], strict=True):
+        assert one["mean"] == pytest.approx(other["mean"], rel=1e-6)
+    assert found[None] == found["vmap"]
+    banks = [set(Bank(tmp_path / name / "bank_0.jsonl")) for name in ("vmap", "serial")]
+    assert banks[0].isdisjoint(banks[1])

@@ -127,7 +127,7 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_every_error_is_also_what_a_caller_expects():
     errors = importlib.import_module("counterplay.errors")
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
-    assert len(classes) == 10
+    assert len(classes) == 11
     for error in classes:
         assert issubclass(error, errors.CounterplayError)
         builtin = {b for b in error.__mro__ if b.__module__ == "builtins"} - {Exception}

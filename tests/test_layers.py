@@ -1,5 +1,6 @@
 """Pure twins of PyTorch's stateful layers: the same numbers, and a derivative."""
 
+import copy
 import warnings
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from counterplay import _layers
+from counterplay import _convolutions, _layers
+from counterplay._mode import computing, Mode
 from counterplay.errors import GameError
 
 
@@ -78,7 +80,12 @@ def test_pure_leaves_the_original_untouched():
     before = {name: value.clone() for name, value in original.state_dict().items()}
     ours = _layers.pure(original)
     params, buffers = trained_and_buffers(ours)
-    play(ours, params, _layers.advance(ours, params, buffers), float64(3, 1, 4, 4))
+    play(
+        ours,
+        params,
+        _layers.advance(_layers.spectral_layers(ours), params, buffers),
+        float64(3, 1, 4, 4),
+    )
     assert isinstance(original[1], nn.BatchNorm2d)
     for state in (original.state_dict(), ours.state_dict()):
         assert set(state) == set(before)
@@ -118,7 +125,7 @@ def test_spectral_norm_equals_torch_after_the_same_iterations(name, n_iterations
             theirs.parametrizations.weight.original.copy_(
                 float64(*original.shape, seed=seed)
             )
-        buffers = _layers.advance(ours, params, buffers)
+        buffers = _layers.advance(_layers.spectral_layers(ours), params, buffers)
         output, after = play(ours, params, buffers, x)
         torch.testing.assert_close(output, theirs(x).detach())
         assert all(after[key] is buffers[key] for key in buffers)
@@ -141,7 +148,9 @@ def test_advancing_the_vectors_has_a_derivative():
 
     def output(weight):
         moved = {**params, "parametrizations.weight.original": weight}
-        return play(ours, moved, _layers.advance(ours, moved, buffers), x)[0]
+        return play(
+            ours, moved, _layers.advance(_layers.spectral_layers(ours), moved, buffers), x
+        )[0]
 
     assert torch.autograd.gradcheck(output, float64(2, 3, seed=3).requires_grad_())
 
@@ -149,7 +158,7 @@ def test_advancing_the_vectors_has_a_derivative():
 def test_a_frozen_layer_keeps_its_vectors_up_to_date():
     module = _layers.spectral_norm(nn.Linear(3, 2)).requires_grad_(False)
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    moved = _layers.advance(module, {}, tensors)
+    moved = _layers.advance(_layers.spectral_layers(module), {}, tensors)
     torch.testing.assert_close(moved, tensors)  # the exact vectors do not move
 
 
@@ -193,3 +202,60 @@ def with_old_spectral_norm():
 def test_a_layer_with_side_effects_is_refused(make, text):
     with pytest.raises(GameError, match=text):
         _layers.pure(make())
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_layers_are_replaced_by_their_faster_twins(normalised):
+    theirs = nn.Sequential(nn.Conv2d(2, 3, 3), nn.SiLU(), nn.Flatten()).double()
+    if normalised:
+        _layers.spectral_norm(theirs)
+    ours, x = _layers.pure(theirs), float64(2, 2, 4, 4)
+    assert isinstance(ours[0], _convolutions.Conv2d)
+    assert not isinstance(theirs[0], _convolutions.Conv2d)
+    assert [name for name, _ in ours.named_parameters()] == [
+        name for name, _ in theirs.named_parameters()
+    ]
+    with computing(Mode(by_hand=True, channels_last=True)):
+        torch.testing.assert_close(ours(x), theirs(x))
+    copy.deepcopy(ours)
+
+
+def test_a_borrowed_module_is_a_function_of_its_tensors():
+    shared = nn.Linear(2, 2).double()
+    module = nn.Sequential(shared, nn.BatchNorm1d(2).double(), shared)
+    ours = _layers.pure(module)
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    tensors = {
+        **{name: value.detach() + 1 for name, value in ours.named_parameters()},
+        **dict(ours.named_buffers()),
+    }
+    x, given = float64(3, 2), dict(tensors)
+    expected = torch.func.functional_call(copy.deepcopy(ours), tensors | {}, (x,))
+    found = _layers.Borrowed(ours)(given, x)
+    assert torch.equal(found, expected)
+    assert given["0.weight"] is tensors["0.weight"]
+    assert not torch.equal(given["1.running_mean"], tensors["1.running_mean"])
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_borrowed_module_gives_its_tensors_back_after_an_error():
+    module = nn.Linear(2, 2)
+    own = module.weight
+    with pytest.raises(RuntimeError, match="shapes"):
+        _layers.Borrowed(module)(
+            {name: value + 1 for name, value in module.named_parameters()},
+            torch.zeros(1, 3),
+        )
+    assert module.weight is own
+
+
+def test_batch_norm_by_its_kernel_gives_the_same_numbers():
+    ours, x = _layers.pure(nn.BatchNorm2d(3).double()), float64(4, 3, 2, 2)
+    params, buffers = trained_and_buffers(ours)
+    output, moved = play(ours, params, buffers, x)
+    with computing(Mode(constant_buffers=True)):
+        fast, also = play(ours, params, buffers, x)
+    torch.testing.assert_close(fast, output)
+    torch.testing.assert_close(also, moved)
+    assert not torch.equal(also["running_var"], buffers["running_var"])

@@ -2,7 +2,15 @@ import functools
 
 import pytest
 
-from counterplay._memory import in_bytes, in_words, Layout, layout, n_replayed, next_kept
+from counterplay._memory import (
+    in_bytes,
+    in_words,
+    Layout,
+    layout,
+    n_replayed,
+    next_kept,
+    spacing,
+)
 from counterplay.errors import ConfigError, TraceError
 
 
@@ -94,3 +102,23 @@ def test_a_budget_below_one_move_is_refused():
         match=r"A budget of 100 bytes is too small .* 50 bytes .* 1.0 KiB, so that 2.1 KiB is",
     ):
         layout(10, state=50, graph=1_024, memory=100)
+
+
+def test_checkpoints_lie_a_square_root_apart_if_there_is_room():
+    assert spacing(10_000, state=10, memory=None) == 100
+    assert spacing(10_000, state=10, memory="1MiB") == 100
+    assert spacing(1, state=10, memory=None) == 1
+
+
+def test_checkpoints_lie_further_apart_if_there_is_less_room():
+    for memory in range(20, 1_000, 30):
+        every = spacing(10_000, state=10, memory=memory)
+        kept = {0, *range(0, 10_000, every), 10_000}
+        assert len(kept) * 10 <= memory
+        assert every == 100 or (len(kept) + 1) * 10 > memory or memory < 40
+    assert spacing(10_000, since=9_000, state=10, memory=50) == 250
+
+
+def test_room_for_one_checkpoint_is_too_little():
+    with pytest.raises(TraceError, match=r"A budget of 19 is too small for checkpoints"):
+        spacing(100, state=10, memory=19)

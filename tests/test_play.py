@@ -197,3 +197,52 @@ def test_fewer_instances_than_a_batch_are_refused():
     case = cases.gan()
     with pytest.raises(DataError, match=r"has 8 instances, fewer than one batch of 64"):
         play(case.game, case.data, n_steps=8, batch_size=64)
+
+
+def test_checkpoints_stay_within_their_budget():
+    case = cases.gan(optimizer="adam")
+    size = case.game.initial().n_bytes
+    run = play(case.game, case.data, n_steps=50, batch_size=4, memory=5 * size)
+    assert sorted(run.checkpoints) == [0, 13, 26, 39, 50]
+
+
+def test_a_spacing_and_a_budget_are_refused_together():
+    case = cases.gan()
+    with pytest.raises(GameError, match=r"`every` or `memory`, not both: every=3"):
+        play(case.game, case.data, n_steps=5, batch_size=4, every=3, memory="1GiB")
+
+
+def test_files_that_were_just_written_are_not_read_again(tmp_path, monkeypatch):
+    case = cases.gan()
+    read = []
+    monkeypatch.setattr(
+        FolderCheckpoints, "__getitem__", lambda kept, move: read.append(move)
+    )
+    options = {"n_steps": 4, "batch_size": 4, "every": 2}
+    run = play(case.game, case.data, checkpoints=FolderCheckpoints(tmp_path), **options)
+    assert not read
+    assert run.fingerprints == play(case.game, case.data, **options).fingerprints
+
+
+def test_losses_are_read_when_asked_for_and_stay_a_mapping():
+    case, seen = cases.gan(simultaneous=True), []
+    play(
+        case.game, case.data, n_steps=3, batch_size=4,
+        on_step=lambda state, losses: seen.append((state.step, losses)),
+    )  # fmt: skip
+    assert [step for step, _ in seen] == [1, 2, 3]
+    for _, losses in seen:
+        assert list(losses) == ["D", "G"]
+        assert len(losses) == 2
+        assert all(isinstance(value, float) for value in losses.values())
+
+
+def test_a_loss_that_is_not_finite_is_found_between_checkpoints():
+    case, moves = cases.gan(simultaneous=True), []
+    with pytest.raises(PlayError, match=r"is nan at move 9\. .* of move 0, is kept"):
+        play(
+            failing_at(case, 10, torch.nan),  # the first call checks the contract
+            case.data, n_steps=500, batch_size=4, every=500,
+            on_step=lambda state, losses: moves.append(state.step),
+        )  # fmt: skip
+    assert len(moves) < 100

@@ -36,7 +36,10 @@ def test_the_tables_are_complete_and_make_the_same_recipe_again():
     assert tables["data"]["n_modes"] == 8
     assert tables["nets"]["activation"] == "tanh"
     assert tables["game"]["betas"] == [0.0, 0.99]
-    assert tables["play"] == {"n_steps": 6, "batch_size": 8, "seed": 0, "every": 0}
+    assert tables["play"] == {
+        "n_steps": 6, "batch_size": 8, "seed": 0, "every": 0, "memory": "",
+        "device": "cpu", "precision": "float32", "memory_format": "channels_last",
+    }  # fmt: skip
     assert tables["corrupt"]["n_prototypes"] == 1
     again = Recipe.from_tables(tomllib.loads(full.toml()))
     assert again.tables() == tables
@@ -227,3 +230,24 @@ def test_preprocessing_and_a_cache_stand_around_a_feature_map(tmp_path):
 def test_a_feature_map_that_lacks_an_option_is_refused():
     with pytest.raises(ConfigError, match=r"\[features\] of this `name` needs `path`"):
         _ = recipe(features={"name": "saved"}).feature_map
+
+
+def test_checkpoints_take_what_they_may():
+    small = recipe(play={"n_steps": 50, "batch_size": 8, "memory": "10kB"})
+    game = small.make_game()
+    n_kept = 10_000 // game.initial().n_bytes
+    run = small.record(game)
+    assert 2 < len(run.checkpoints) <= n_kept
+    assert sorted(run.checkpoints)[1] == small.spacing(game) > 7
+
+
+def test_a_spacing_and_a_budget_are_refused_together():
+    both = recipe(play={"n_steps": 50, "batch_size": 8, "memory": "1MB", "every": 5})
+    with pytest.raises(ConfigError, match=r"`play.every` or `play.memory`, not both"):
+        both.require_playable()
+
+
+def test_a_device_that_is_not_there_is_refused_before_a_folder_is_made():
+    elsewhere = recipe(play={"n_steps": 6, "batch_size": 8, "device": "nowhere"})
+    with pytest.raises(GameError, match=r"no device 'nowhere'"):
+        elsewhere.require_playable()

@@ -1,24 +1,26 @@
 """Ground truth: counterfactual runs, by whatever executor, and none lost."""
 
-import errno
-
 import cases
 import pytest
 import torch
+from torch import nn
 
-from counterplay import _retrain, metrics
+from counterplay import _retrain, executors, games, metrics
+from counterplay._bank import Bank
 from counterplay._checkpoint import FolderCheckpoints
 from counterplay._play import play
 from counterplay._retrain import (
-    Bank,
+    _runs_per_task,
     count_of,
     counterfactual_effects,
-    final_states,
     leave_out,
     removed,
     retrain,
+    Way,
+    way_of,
 )
-from counterplay.errors import ConfigError, DataError, GameError, RunError, TraceError
+from counterplay.errors import ConfigError, DataError, TraceError
+from counterplay.game import Columns
 
 
 def same(ours, theirs):
@@ -91,6 +93,20 @@ def test_rows_leave_out_one_group_each():
     assert rows.tolist() == [[0, 0.5, 0.5, 0.5], [0.5, 0, 0.5, 0], [0.5] * 4]
 
 
+class Counting:
+    """Plays here, and keeps when the runs departed that it really played."""
+
+    n_workers, keeps_workers = 1, True
+
+    def __init__(self):
+        self.departures = []
+
+    def map(self, function, tasks):
+        for number, task in enumerate(tasks):
+            self.departures.append(function.departures(task).tolist())
+            yield number, function(task)
+
+
 SETTINGS = {
     **cases.EXTRAS,
     "dropout": {"dropout": 0.4},
@@ -118,38 +134,103 @@ def test_many_runs_at_once_equal_single_ones(setting):
 
 
 @pytest.mark.slow
-def test_processes_equal_single_runs():
-    case, run = recorded(
-        ema_halflife=2.0, gradient_penalty=1.0, batch_norm=True, dropout=0.3
-    )
-    rows = leave_out(run.plan.weights, [[0], [1, 2]])
+@pytest.mark.parametrize("executor", ["processes", "ray", "slurm"])
+def test_other_processes_find_what_this_one_does(executor, tmp_path):
+    if executor == "slurm":
+        pytest.importorskip("submitit", reason="needs the extra slurm")
+        executor = executors.Slurm(tmp_path, 2, cluster="local", poll_s=0.1)
+    elif executor == "ray":
+        pytest.importorskip("ray", reason="needs the extra ray")
+    case, run = recorded(dropout=0.3, **cases.EXTRAS["everything"])
+    rows = leave_out(run.plan.weights, [[0], [1, 2], [3]])
+    bank = Bank(tmp_path / "bank.jsonl")
     found = [
         counterfactual_effects(
-            case.game, case.data, run, [case.metric], rows, executor=executor, since=2
+            case.game, case.data, run, [case.metric], rows, since=2, **options
         )
-        for executor in ("processes", "serial")
+        for options in (
+            {"executor": executor, "chunk": 2, "bank": bank},
+            {"executor": "vmap", "chunk": 2},
+            {"executor": "serial"},
+        )
     ]
-    torch.testing.assert_close(*found, rtol=1e-10, atol=1e-15)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-15)
+    torch.testing.assert_close(found[0], found[2], rtol=1e-10, atol=1e-13)
+    assert len(bank) == 3
 
 
-def test_a_game_that_cannot_be_sent_to_processes_says_so():
-    case, run = recorded(spectral=True)
-    with pytest.raises(GameError, match=r"such as a network with spectral norm.*'vmap'"):
+@pytest.mark.slow
+def test_convolutions_are_played_one_by_one_in_processes():
+    case, run = recorded_images()
+    rows = leave_out(run.plan.weights, [[0], [1]])
+    played = []
+    found = [
         counterfactual_effects(
-            case.game, case.data, run, [case.metric], run.plan.weights[None],
-            executor="processes",
-        )  # fmt: skip
+            case.game, case.data, run, [case.metric], rows,
+            executor=executor, on_runs=played.append,
+        )
+        for executor in ("processes", None, "serial")
+    ]  # fmt: skip
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[2])
+    assert played == [1, 2] * 3
 
 
-def test_the_vmapped_states_are_those_of_the_single_runs():
-    case, run = recorded(**cases.EXTRAS["everything"])
-    rows = leave_out(run.plan.weights, [[], [3]])
-    unchanged, without = final_states(case.game, case.data, run, rows)
-    single = retrain(case.game, case.data, run, without=[3]).final
-    for ours, theirs in [(unchanged, run.final), (without, single)]:
-        assert ours.step == theirs.step
-        for name, tensor in theirs.tensors().items():
-            torch.testing.assert_close(ours.tensors()[name], tensor, rtol=1e-10, atol=1e-13)
+def recorded_images():
+    """A game of 4 x 4 images with a convolution."""
+    x = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    generator = nn.Sequential(nn.Linear(2, 16), nn.Unflatten(1, (1, 4, 4))).double()
+    discriminator = nn.Sequential(nn.Conv2d(1, 1, 4), nn.Flatten(0)).double()
+    game = games.load("gan")(generator, discriminator, latent_dim=2)
+    data = Columns({"x": x}, tuple("abcdef"), kind="image")
+    case = cases.Case(game, data, cases.wave_of(game))
+    return case, play(game, data, n_steps=4, batch_size=3)
+
+
+def test_the_best_way_depends_on_networks_cores_and_place(monkeypatch):
+    case, run = recorded(n_steps=2)
+    images, of_images = recorded_images()
+    assert way_of(case.game, run.plan, None).text == "many runs at once, executor 'vmap'"
+
+    def way():
+        return way_of(images.game, of_images.plan, None)
+
+    monkeypatch.setattr(_retrain.joblib, "cpu_count", lambda: 2)
+    assert not way().vmapped
+    assert way().text == (
+        "one run after the other, executor 'processes': vmapped convolutions are slow on "
+        "a CPU"
+    )
+    monkeypatch.setattr(executors, "within_task", lambda: True)
+    assert isinstance(way().executor, executors.Serial)
+    assert way_of(images.game, of_images.plan, "vmap").vmapped
+    assert not way_of(case.game, run.plan, "serial").vmapped
+    assert way_of(case.game, run.plan, executors.Processes(2)).vmapped
+
+
+def test_runs_at_once_are_divided_among_workers():
+    def size(n_runs, chunk, *, vmapped=True, executor=executors.Processes(4)):  # noqa: B008
+        return _runs_per_task(Way(executor, vmapped, ""), n_runs, chunk)
+
+    assert size(200, 64) == 50
+    assert size(400, 64) == 64
+    assert size(3, 64) == 1
+    assert size(200, 64, executor=executors.Slurm()) == 64
+    assert size(200, 64, vmapped=False) == 1
+    assert size(200, 64, vmapped=False, executor=executors.Slurm()) == 64
+
+
+def test_the_same_weights_are_played_once_and_late_departures_together():
+    case, run = recorded(n_steps=8)
+    here = Counting()
+    rows = leave_out(run.plan.weights, [[i] for i in (0, 5, 3, 5, 6, 1)])
+    found = counterfactual_effects(
+        case.game, case.data, run, [case.metric], rows, executor=here, chunk=2
+    )
+    assert torch.equal(found[1], found[3])
+    assert [len(moves) for moves in here.departures] == [2, 2, 1]
+    moves = [move for part in here.departures for move in part]
+    assert moves == sorted(moves)
 
 
 def test_single_runs_leave_the_number_of_threads_alone():
@@ -165,25 +246,17 @@ def test_single_runs_leave_the_number_of_threads_alone():
         torch.set_num_threads(1)
 
 
-def counting(monkeypatch):
-    """How many runs were really played."""
-    played = []
-
-    def play_serially(game, data, trajectory, metrics, rows, since):
-        played.append(len(rows) - 1)  # one is the unchanged run
-        return _retrain._play_serially(game, data, trajectory, metrics, rows, since)
-
-    monkeypatch.setitem(_retrain._PLAYERS, "serial", play_serially)
-    return played
-
-
-@pytest.mark.parametrize("options", [{"executor": "threads"}, {"chunk": 0}])
-def test_runs_that_cannot_be_played_are_refused(options):
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"executor": "threads"}, r"`executor` must be one of .*'slurm'.*, got 'threads'"),
+        ({"chunk": 0}, r"`chunk` must be at least 1, got 0"),
+    ],
+)
+def test_runs_that_cannot_be_played_are_refused(options, problem):
     case, run = recorded(n_steps=2)
     rows = leave_out(run.plan.weights, [[0]])
-    with pytest.raises(
-        ConfigError, match=r"`executor` must be one of .* `chunk` at least 1"
-    ):
+    with pytest.raises(ConfigError, match=problem):
         counterfactual_effects(case.game, case.data, run, [case.metric], rows, **options)
 
 
@@ -193,11 +266,11 @@ def test_a_share_is_at_least_one_instance():
         count_of(1.5, 8)
 
 
-def test_no_finished_run_is_played_twice(tmp_path, monkeypatch):
+def test_no_finished_run_is_played_twice(tmp_path):
     case, run = recorded(n_steps=3)
     rows = leave_out(run.plan.weights, [[0], [1], [2]])
-    played, told = counting(monkeypatch), []
-    options = {"executor": "serial", "chunk": 2, "on_runs": told.append}
+    here, told = Counting(), []
+    options = {"executor": here, "chunk": 2, "on_runs": told.append}
     bank = Bank(tmp_path / "bank.jsonl")
     first = counterfactual_effects(
         case.game, case.data, run, [case.metric], rows[:2], bank=bank, **options
@@ -208,35 +281,8 @@ def test_no_finished_run_is_played_twice(tmp_path, monkeypatch):
         case.game, case.data, run, [case.metric], rows, bank=again, **options
     )
     assert torch.equal(both[:2], first)
-    assert played == [2, 1]
+    assert [len(moves) for moves in here.departures] == [2, 1]
     assert told == [2, 3]
-
-
-def test_a_torn_last_line_costs_one_run_and_no_more(tmp_path):
-    path = tmp_path / "bank.jsonl"
-    bank = Bank(path)
-    bank["a"], bank["b"] = [1.0, 0.1], [2.0]
-    path.write_bytes(path.read_bytes()[:-4])
-    bank = Bank(path)
-    assert dict(bank) == {"a": [1.0, 0.1]}
-    bank["c"] = [3.0]
-    bank["b"] = [4.0]
-    assert dict(Bank(path)) == {"a": [1.0, 0.1], "b": [4.0], "c": [3.0]}
-
-
-def test_a_full_disk_says_what_is_kept(tmp_path, monkeypatch):
-    bank = Bank(tmp_path / "bank.jsonl")
-    bank["a"] = [1.0]
-
-    def full(number):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(_retrain.os, "fsync", full)
-    with pytest.raises(
-        RunError, match=r"No space left on device. Finished retrainings before"
-    ):
-        bank["b"] = [2.0]
-    assert Bank(tmp_path / "bank.jsonl")["a"] == [1.0]
 
 
 def test_another_question_is_never_answered_from_the_bank(tmp_path):

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from counterplay._recipe import read_toml
 from counterplay.cli import _options
-from counterplay.cli._folder import RunFolder
+from counterplay.cli._folder import read_tables, RunFolder
 from counterplay.errors import ConfigError
 
 
@@ -44,7 +43,7 @@ def begin(
         folder = RunFolder.open(resumed(out))
         base = folder.recipe.tables()
     if file is not None:
-        base = read_toml(file / "run.toml" if file.is_dir() else file)
+        base = read_tables(file)
     recipe = _options.recipe_of(base, overrides, named=named)
     if dry_run:
         print(recipe.toml(), end="")

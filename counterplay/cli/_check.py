@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from counterplay._drift import summary
 from counterplay._influence import Influence
-from counterplay._retrain import Executor
+from counterplay._retrain import way_of
+from counterplay._trajectory import Trajectory
 from counterplay._verify import Agreement, verify
-from counterplay.cli import _show
+from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.game import Game
 from counterplay.metrics.target import Target
@@ -16,6 +18,7 @@ from counterplay.metrics.target import Target
 def check(
     folder: RunFolder,
     game: Game,
+    trajectory: Trajectory,
     targets: Sequence[Target],
     influences: Sequence[Influence],
     *,
@@ -24,17 +27,20 @@ def check(
     lowered: Sequence[float] = (0.1, 1.0),
     subsets: int = 0,
     fractions: Sequence[float] = (),
-    executor: Executor,
+    executor: _options.Executor,
     chunk: int,
 ) -> Sequence[Agreement]:
     """Retrain, compare with the influences on each metric, and write what was found."""
     instances = min(instances, len(folder.data))
     n_runs = instances * len(lowered) + subsets * len(fractions)
-    with _show.stage("Retraining for the check", n_runs) as advance:
+    title = "Retraining for the check"
+    if executor is None:
+        title += f": {way_of(game, trajectory.plan, None).text}"
+    with _show.stage(title, n_runs) as advance:
         agreements = verify(
             game,
             folder.data,
-            folder.trajectory(),
+            trajectory,
             targets,
             influences,
             instances=instances,
@@ -60,6 +66,12 @@ def _as_json(agreement: Agreement) -> dict[str, Any]:
         "rows": agreement.rows(),
         "verdict": {name: asdict(one) for name, one in agreement.verdict.items()},
     }
+
+
+def show_drift(trajectory: Trajectory) -> None:
+    """Print how far replays were from the record, if they were allowed to be."""
+    if found := summary(trajectory.drift or {}):
+        _show.say(found)
 
 
 def show(agreements: Sequence[Agreement]) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from counterplay.cli import _launch
+
 
 def function_of(verb: str) -> Callable[..., None]:
     """The function of a verb: it has the verb's name, in a file of that name."""
@@ -13,6 +15,7 @@ def function_of(verb: str) -> Callable[..., None]:
 
 def call(verb: str, options: Sequence[str]) -> None:
     """Call the function of a verb with the options that its signature describes."""
+    _launch.require_alone(verb)
     tyro.cli(
         function_of(verb),
         args=options,

@@ -1,15 +1,10 @@
 """Run folders: what a run is, what it has become, and who is writing it."""
 
-import fcntl
-import json
-import os
-import shutil
 import subprocess
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, UTC
 from pathlib import Path
 from typing import Any, Self
@@ -20,17 +15,21 @@ import torch
 from pyarrow import csv, parquet
 
 from counterplay import __version__
-from counterplay._atomic import write_atomically
+from counterplay._atomic import make_folder, write_atomically
+from counterplay._bank import Bank
 from counterplay._checkpoint import FolderCheckpoints
-from counterplay._recipe import read_toml, Recipe
-from counterplay._retrain import Bank, removed as without
+from counterplay._lock import locked
+from counterplay._recipe import Recipe
+from counterplay._retrain import removed as without
+from counterplay._sealed import CHECKSUM, checksum, dumps, loads
+from counterplay._toml import anchored, read_toml
 from counterplay._trajectory import make_plan, Plan, Trajectory
+from counterplay.cli._place import is_temporary, place, RUNS
 from counterplay.errors import RunError
 from counterplay.game import Columns
 
 
 FORMAT = 1  # raised when older folders cannot be read any more
-RUNS = Path("runs")
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -80,17 +79,18 @@ class RunFolder:
             "version": __version__,
             "commit": _commit(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "device": "cpu",
+            "device": recipe.numerics.device,
             "threads": threads,
             "data": recipe.splits.train.fingerprint,
+            **({"removed": _hash_of(removed)} if removed else {}),
             **facts,
         }
-        text = tomli_w.dumps({**recipe.tables(), "run": facts})
+        text = _toml(recipe, facts)
         name = f"{recipe.game['name']}-{recipe.data['name']}".replace("/", "_")
         files = {"run.toml": text}
         if removed:
             files["removed.txt"] = "".join(f"{name}\n" for name in removed)
-        path = _place(files, out, name)
+        path = place(files, out, name)
         return cls(path, _with_data_of(recipe, tomllib.loads(text)), facts)
 
     @classmethod
@@ -105,8 +105,8 @@ class RunFolder:
                 f"There is no run in {str(path)!r}: it has no run.toml. `counterplay play` "
                 f"makes run folders, in {str(RUNS)!r} unless told otherwise."
             )
-        tables = read_toml(path / "run.toml")
-        facts = tables.get("run", {})
+        tables = read_tables(path)
+        facts = tables.pop("run", {})
         if facts.get("format") != FORMAT:
             raise RunError(
                 f"The run {str(path)!r} was written by Counterplay "
@@ -114,7 +114,7 @@ class RunFolder:
                 f"{facts.get('format')!r}; this is {__version__}, which reads format "
                 f"{FORMAT}. Use that version, or play the run again with `--from {path}`."
             )
-        recipe = Recipe.load(path / "run.toml")
+        recipe = Recipe.from_tables(tables)
         found = recipe.splits.train.fingerprint
         if found != facts["data"]:
             raise RunError(
@@ -131,29 +131,10 @@ class RunFolder:
 
         Yields:
             The folder.
-
-        Raises:
-            RunError: If another process writes here, or nobody can.
         """
-        path = self.path / "lock"
-        with interruptible(self.path), _opened(path) as lock:
-            try:
-                # The system lets go of it when the process ends, however it ends.
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(lock, 20, 0).decode() or "unknown"
-                raise RunError(
-                    f"Process {holder} is writing {str(self.path)!r}. "
-                    "Wait for it or stop it, or use another folder."
-                ) from error
-            with suppress(OSError):  # a full disk has no room for who it is
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, str(os.getpid()).encode(), 0)
+        with interruptible(self.path), locked(self.path / "lock"):
             _sweep(self.path)
-            try:
-                yield self
-            finally:
-                path.unlink(missing_ok=True)
+            yield self
 
     @property
     def data(self) -> Columns:
@@ -162,22 +143,35 @@ class RunFolder:
 
     @property
     def plan(self) -> Plan:
-        """The draws and the weights of the run."""
+        """The draws and the weights of the run.
+
+        Raises:
+            RunError: If the list of those left out is damaged.
+        """
         table = self.recipe.tables()["play"]
         rows = {name: row for row, name in enumerate(self.data.ids)}
         weights = torch.ones(len(self.data), dtype=torch.float64)
+        gone = self.removed
+        unknown = [name for name in gone if name not in rows]
+        if unknown or _hash_of(gone) != self.facts.get("removed", _hash_of(gone)):
+            raise RunError(
+                f"{str(self.path / 'removed.txt')!r} is damaged: it does not name the "
+                "instances that the run was played without. Bring it back from a copy, or "
+                "play the run again with `counterplay retrain`."
+            )
         return make_plan(
             self.data,
             batch_size=table["batch_size"],
             seed=table["seed"],
-            weights=without(weights, [rows[name] for name in self.removed]),
+            weights=without(weights, [rows[name] for name in gone]),
+            numerics=replace(self.recipe.numerics, n_ranks=self.facts.get("ranks", 1)),
         )
 
     @property
     def removed(self) -> list[str]:
         """Ids of the instances whose weight is 0."""
         path = self.path / "removed.txt"
-        return path.read_text().splitlines() if path.exists() else []
+        return path.read_text(errors="replace").splitlines() if path.exists() else []
 
     @property
     def n_steps(self) -> int:
@@ -195,8 +189,14 @@ class RunFolder:
         """The finished retrainings."""
         return Bank(self.path / "bank.jsonl")
 
-    def trajectory(self) -> Trajectory:
+    def trajectory(self, *, tolerate_drift: bool = False) -> Trajectory:
         """The finished run.
+
+        Args:
+            tolerate_drift: Whether its replays may differ from the record.
+
+        Returns:
+            The run.
 
         Raises:
             RunError: If it is not finished.
@@ -209,31 +209,72 @@ class RunFolder:
                 f"Finish it with `counterplay play --resume --out {self.path}`."
             )
         prints = {move: checkpoints.fingerprint_of(move) for move in checkpoints}
-        return Trajectory(self.plan, self.n_steps, checkpoints, prints)
+        found = Trajectory(self.plan, self.n_steps, checkpoints, prints)
+        return found.tolerant() if tolerate_drift else found
 
     def write(self, name: str, content: bytes | str) -> None:
         """Replace a file."""
         path = self.path / name
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         write_atomically(path, content.encode() if isinstance(content, str) else content)
 
     def write_json(self, name: str, value: Any) -> None:
         """Replace a file by what `value` is as JSON."""
-        self.write(name, json.dumps(value, indent=1, default=_plain))
+        self.write(name, dumps(value))
 
     def write_table(self, name: str, rows: Rows) -> None:
         """Replace a table, as CSV or Parquet."""
         write_table(self.path / name, rows)
 
     def read_json(self, name: str, missing: Any = None) -> Any:
-        """What a file holds, or `missing`."""
+        """What a file holds, or `missing`.
+
+        Raises:
+            RunError: If it is damaged.
+        """
         path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else missing
+        try:
+            return loads(path.read_bytes()) if path.exists() else missing
+        except ValueError as error:
+            raise RunError(
+                f"{str(path)!r} is damaged: {error}. Delete it, and repeat the command "
+                "that wrote it with `--resume`."
+            ) from error
 
     def note(self, **facts: Any) -> None:
         """Add entries to the table `[run]`."""
         self.facts.update(facts)
-        self.write("run.toml", tomli_w.dumps({**self.recipe.tables(), "run": self.facts}))
+        self.write("run.toml", _toml(self.recipe, self.facts))
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a recipe, or of the run in a folder with the checksum taken off.
+
+    Raises:
+        RunError: If the run is not what was written.
+    """
+    if not path.is_dir():
+        return anchored(read_toml(path), path.parent)
+    tables = read_toml(path / "run.toml")
+    facts = tables.get("run", {})
+    claimed = facts.pop(CHECKSUM, None)
+    known = facts.get("format", FORMAT) == FORMAT  # others may seal in another way
+    if "format" not in facts or (known and claimed not in (None, checksum(tables))):
+        raise RunError(
+            f"{str(path / 'run.toml')!r} is not what was written: it is damaged or was "
+            "edited. Undo the change; or if it is meant, delete the line that begins with "
+            f"`{CHECKSUM} =`."
+        )
+    return tables
+
+
+def _toml(recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    text = tomli_w.dumps({**recipe.tables(), "run": facts})
+    return f'{text}{CHECKSUM} = "{checksum(tomllib.loads(text))}"\n'
+
+
+def _hash_of(removed: Sequence[str]) -> str:
+    return checksum({"removed": list(removed)})
 
 
 @contextmanager
@@ -252,29 +293,6 @@ def interruptible(path: Path) -> Iterator[None]:
         raise KeyboardInterrupt(path) from interrupt
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A file to lock, made if it is not there.
-
-    Yields:
-        Its descriptor.
-
-    Raises:
-        RunError: If it cannot be made.
-    """
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise RunError(
-            f"The folder {str(path.parent)!r} cannot be written: {error.strerror}. What is "
-            "in it is intact; free some space or make it writable, then repeat the command."
-        ) from error
-    try:
-        yield lock
-    finally:
-        os.close(lock)
-
-
 def write_table(path: Path, rows: Rows) -> None:
     """Write rows as CSV or Parquet, by the name of the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
@@ -285,57 +303,6 @@ def write_table(path: Path, rows: Rows) -> None:
     write = parquet.write_table if path.suffix == ".parquet" else csv.write_csv
     write(table, content)
     write_atomically(path, content.getvalue().to_pybytes())
-
-
-def _place(files: Mapping[str, str], out: Path | None, name: str) -> Path:
-    """Move a folder with its first files into place: it is there whole or not at all.
-
-    Raises:
-        RunError: If it cannot be written, or something is there.
-    """
-    parent = RUNS if out is None else out.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
-    except OSError as error:
-        raise RunError(_unwritable(parent, error)) from error
-    draft.chmod(0o755)
-    try:
-        for file, text in files.items():
-            write_atomically(draft / file, text.encode())
-    except RunError as error:  # it names the draft, which nobody knows
-        shutil.rmtree(draft)
-        raise RunError(_unwritable(parent, error.__cause__ or error)) from error
-    if out is not None:
-        try:
-            draft.replace(out)
-        except OSError as error:
-            shutil.rmtree(draft)
-            raise RunError(
-                f"There is something in {str(out)!r} already. Continue it with `--resume`, "
-                "or choose another `--out`."
-            ) from error
-        return out
-    while True:
-        path = parent / f"{_next_number(parent):04d}-{name}"
-        try:
-            draft.replace(path)
-        except OSError:  # another process was faster
-            continue
-        return path
-
-
-def _unwritable(parent: Path, error: BaseException) -> str:
-    reason = getattr(error, "strerror", None) or error
-    return (
-        f"The folder {str(parent)!r} cannot be written: {reason}. Free some space, or "
-        "choose another place with `--out`."
-    )
-
-
-def _next_number(parent: Path) -> int:
-    starts = [path.name.split("-")[0] for path in parent.iterdir()]
-    return 1 + max((int(start) for start in starts if start.isdigit()), default=0)
 
 
 def _with_data_of(recipe: Recipe, tables: Mapping[str, Any]) -> Recipe:
@@ -362,11 +329,6 @@ def _commit() -> str:
 def _sweep(folder: Path) -> None:
     """Delete what writes that a kill interrupted left behind."""
     for path in folder.rglob(".*"):
-        if path.is_file() and path.suffix[1:].isdigit():
-            path.unlink(missing_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+        if is_temporary(path):
+            with suppress(OSError):
+                path.unlink()

@@ -1,12 +1,12 @@
 """The log of a run: one row per logged move."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from counterplay._atomic import write_atomically
-from counterplay.errors import RunError
+from counterplay._sealed import append_line, line_of
+from counterplay.report.records import log_rows
 
 
 class Log:
@@ -19,34 +19,25 @@ class Log:
 
     def __init__(self, path: Path):
         self.path = path
-        self.rows = _read(path)
-        self._began = time.process_time() - (self.rows[-1]["cpu_s"] if self.rows else 0.0)
+        self.rows = log_rows(path)
+        self._began = time.process_time() - self._spent
 
     def cut(self, move: int) -> None:
         """Forget the rows after `move`."""
         self.rows = [row for row in self.rows if row["step"] <= move]
-        self._began = time.process_time() - (self.rows[-1]["cpu_s"] if self.rows else 0.0)
-        write_atomically(
-            self.path, "".join(json.dumps(r) + "\n" for r in self.rows).encode()
-        )
+        self._began = time.process_time() - self._spent
+        write_atomically(self.path, b"".join(map(line_of, self.rows)))
 
     def append(self, step: int, values: Mapping[str, float]) -> None:
-        """Write a row.
-
-        Raises:
-            RunError: If the disk is full.
-        """
+        """Write a row."""
         cpu = round(time.process_time() - self._began, 3)
         row = {"step": step, **values, "cpu_s": cpu}
-        try:
-            with self.path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise RunError(
-                f"{str(self.path)!r} could not be written: {error.strerror or error}. "
-                "Everything written before is intact; free some space, then use `--resume`."
-            ) from error
+        append_line(self.path, row)
         self.rows.append(row)
+
+    @property
+    def _spent(self) -> float:
+        return self.rows[-1].get("cpu_s", 0.0) if self.rows else 0.0
 
     def table(self) -> list[dict[str, float | None]]:
         """The rows with all columns in order: the move, losses, metrics, time."""
@@ -59,13 +50,3 @@ class Log:
 
     def __contains__(self, step: int) -> bool:
         return any(row["step"] == step for row in self.rows)
-
-
-def _read(path: Path) -> list[dict[str, float]]:
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:  # the last line of an interrupted write
-            break
-    return rows

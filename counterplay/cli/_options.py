@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, Positional
 
+from counterplay import executors
 from counterplay._adjoint import (
     AbstractAdjoint,
     FirstOrder,
@@ -16,6 +17,7 @@ from counterplay._adjoint import (
     Unroll,
 )
 from counterplay._recipe import Recipe
+from counterplay._toml import anchored
 from counterplay.errors import ConfigError, RunError
 
 
@@ -26,6 +28,9 @@ Set = Annotated[tuple[str, ...], arg(name="set", metavar="TABLE.KEY=VALUE")]
 Names = Annotated[tuple[str, ...], arg(metavar="NAME")]
 Name = Annotated[str | None, arg(metavar="NAME")]
 Number = Annotated[int | None, arg(metavar="INT")]
+Executor = executors.Name | None
+Precision = Annotated[Literal["float32", "tf32", "bfloat16"] | None, arg(metavar="NAME")]
+MemoryFormat = Annotated[Literal["channels_last", "contiguous"] | None, arg(metavar="NAME")]
 Adjoint = Literal["unroll", "implicit", "first_order"]
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -43,7 +48,7 @@ def recipe_of(
             networks takes the place of their whole table, whose options were not its own.
 
     Returns:
-        The recipe, checked.
+        The recipe, checked; relative paths that are left start at the working folder.
     """
     tables: dict[str, Any] = copy.deepcopy({k: v for k, v in base.items() if k != "run"})
     for key, value in (named or {}).items():
@@ -55,7 +60,7 @@ def recipe_of(
         tables.setdefault(table, {})[last] = value
     for assignment in overrides:
         _assign(tables, assignment)
-    return Recipe.from_tables(tables)
+    return Recipe.from_tables(anchored(tables, Path()))
 
 
 def require_same(wanted: Recipe, played: Recipe, path: Path) -> None:
@@ -64,7 +69,7 @@ def require_same(wanted: Recipe, played: Recipe, path: Path) -> None:
     Raises:
         RunError: If a key differs.
     """
-    new, old = wanted.tables(), played.tables()
+    new, old = (anchored(recipe.tables(), Path()) for recipe in (wanted, played))
     for table in {**old, **new}:
         before, after = old.get(table, {}), new.get(table, {})
         for key in {**before, **after}:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from counterplay._trajectory import Trajectory
@@ -69,21 +69,23 @@ class _Watch:
             folder.facts["n_rows"],
             folder.facts["n_scores"],
         )
-        every = folder.recipe.tables()["play"]["every"] or max(1, math.isqrt(n_steps))
-        self.row_every = (every, max(1, n_steps // max(1, n_rows)))
+        self.row_every = (folder.recipe.spacing(game), max(1, n_steps // max(1, n_rows)))
         self.score_every = math.ceil(n_steps / n_scores) if n_scores else 0
         self.targets = folder.recipe.targets(game) if n_scores else []
         last = log.rows[-1] if log.rows else {}
         self.losses = {
             name: value for name, value in last.items() if name.startswith("loss_")
         }
+        self.unread: dict[str, Mapping[str, float]] = {}
 
-    def __call__(self, state: State, losses: dict[str, float]) -> None:
-        self.losses |= {f"loss_{player}": value for player, value in losses.items()}
+    def __call__(self, state: State, losses: Mapping[str, float]) -> None:
+        self.unread |= dict.fromkeys(losses, losses)
         self.advance(state.step)
         # Every checkpoint has a row: resuming there, the losses of all players are known.
         ends = state.step == self.folder.n_steps or not losses
         if ends or any(state.step % every == 0 for every in self.row_every):
+            self.losses |= {f"loss_{p}": found[p] for p, found in self.unread.items()}
+            self.unread.clear()
             values = dict(self.losses)
             if self.score_every and (ends or state.step % self.score_every == 0):
                 values |= self._score(state)

@@ -10,7 +10,7 @@ from counterplay._influence import Influence
 from counterplay._verify import Agreement
 from counterplay.cli import _show
 from counterplay.cli._folder import RunFolder
-from counterplay.errors import TraceError
+from counterplay.errors import RunError, TraceError
 
 
 Row = dict[str, Any]
@@ -26,17 +26,28 @@ def save_influences(
     What was said of an earlier trace goes: should the check of this one be interrupted, no
     report shows the one beside the other. Its retrainings stay in the bank.
     """
-    drafts = [folder.path / f".influence_{i}.{os.getpid()}" for i in range(len(influences))]
-    for draft, influence in zip(drafts, influences, strict=True):
-        influence.save(draft)  # a full disk shows before anything is gone
+    metrics = [influence.metric for influence in influences]
+    adjoint = influences[0].adjoint
+    facts: Row = {
+        "metrics": metrics,
+        "names": list(names),
+        "since": since,
+        "adjoint": adjoint,
+    }
+    if drift := influences[0].drift:
+        facts["drift"] = {str(move): relative for move, relative in drift.items()}
+    finished = [f"influence_{i}.npz" for i in range(len(influences))]
+    drafts = {name: folder.path / f".{name}.{os.getpid()}" for name in finished}
+    for name, influence in zip(finished, influences, strict=True):
+        influence.save(drafts[name])
+    drafts["trace.json"] = folder.path / f".trace.json.{os.getpid()}"
+    folder.write_json(drafts["trace.json"].name, facts)
+    # Everything is on the disk, so it cannot be full any more when the old ones go.
     for name in ("trace.json", "scores.*", "verify.*", "influence_*.npz"):
         for path in folder.path.glob(name):
             path.unlink()
-    for i, draft in enumerate(drafts):
-        draft.rename(folder.path / f"influence_{i}.npz")
-    metrics = [influence.metric for influence in influences]
-    facts = {"metrics": metrics, "names": list(names), "since": since}
-    folder.write_json("trace.json", {**facts, "adjoint": influences[0].adjoint})
+    for name, draft in drafts.items():  # trace.json last
+        draft.rename(folder.path / name)
 
 
 def load_influences(folder: RunFolder) -> tuple[list[Influence], int]:
@@ -45,8 +56,8 @@ def load_influences(folder: RunFolder) -> tuple[list[Influence], int]:
     Raises:
         TraceError: If there are none.
     """
-    facts = folder.read_json("trace.json")
-    if facts is None:
+    facts = _facts(folder)
+    if not facts:
         raise TraceError(
             f"The run {str(folder.path)!r} has not been traced. Use `counterplay trace "
             f"{folder.path}` first."
@@ -59,10 +70,25 @@ def traced(
     folder: RunFolder, metrics: Sequence[str], adjoint: str
 ) -> list[Influence] | None:
     """The influences of a folder, if they are on these metrics and by this adjoint."""
-    facts = folder.read_json("trace.json", {})
+    facts = _facts(folder)
     if (facts.get("metrics"), facts.get("adjoint")) != (list(metrics), adjoint):
         return None
     return load_influences(folder)[0]
+
+
+def _facts(folder: RunFolder) -> dict[str, Any]:
+    """What `trace.json` says, or nothing.
+
+    Raises:
+        RunError: If it is damaged.
+    """
+    facts = folder.read_json("trace.json", {})
+    if facts and not {"metrics", "names", "since", "adjoint"} <= set(facts):
+        raise RunError(
+            f"{str(folder.path / 'trace.json')!r} is damaged. Delete it, and use "
+            f"`counterplay trace {folder.path}` again."
+        )
+    return facts
 
 
 def save_scores(

@@ -8,7 +8,8 @@ import numpy as np
 
 from counterplay import _cleanse, _retrain, _study
 from counterplay._cleanse import Cleansing, Comparison, Round
-from counterplay._retrain import Executor
+from counterplay._drift import summary
+from counterplay._trajectory import Trajectory
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.cli._pictures import write_fakes
@@ -24,8 +25,9 @@ def cleanse(
     iterative: bool = False,
     step: float = 0.02,
     n_rounds: int = 10,
-    executor: Executor = "vmap",
+    executor: _options.Executor = None,
     chunk: int = 32,
+    tolerate_drift: bool = False,
     resume: bool = False,
 ) -> None:
     """Retrain without the most harmful instances, against other ways to choose.
@@ -38,7 +40,7 @@ def cleanse(
     Args:
         run: Run folder.
         seeds: Runs to repeat it over, from the seed of the run on.
-        jobs: Seeds at once, each in a process of its own.
+        jobs: Seeds at once, each in a process or a cluster's job of its own.
         fractions: Shares of the training set to remove.
         last_epochs: Trace and retrain only the last passes over the data; 0 for the whole
             run.
@@ -46,8 +48,12 @@ def cleanse(
             rounds.json.
         step: Share of the training set in the first of these rounds.
         n_rounds: Most rounds.
-        executor: How runs are retrained: all at once, in processes, or one by one.
+        executor: Who retrains: this process, many runs at once (vmap) or one by one
+            (serial), processes of this machine, a Ray or a Slurm cluster; the fastest for
+            the networks if not given.
         chunk: Runs retrained at once.
+        tolerate_drift: Where a replay differs from the record, as on other hardware, go on
+            from each checkpoint as it was recorded, and say how far the replay was off.
         resume: Finish an interrupted call; what is in the folder is never retrained again.
     """
     del resume  # the folders of the seeds make every call continue
@@ -69,15 +75,20 @@ def cleanse(
                 folder=folder.path / "seeds",
                 executor=executor,
                 chunk=chunk,
+                tolerate_drift=tolerate_drift,
                 on_seed=count,
             )
         chosen_by = next(iter(cleansings[0].before))
         comparisons = _cleanse.compare(cleansings, chosen_by=chosen_by)
         _save(folder, cleansings, comparisons, chosen_by)
-        _picture(folder, cleansings[0], comparisons, last_epochs)
+        trajectory = folder.trajectory(tolerate_drift=tolerate_drift)
+        _picture(folder, trajectory, cleansings[0], comparisons, last_epochs)
         if iterative:
-            _rounds(folder, step, n_rounds, last_epochs)
+            _rounds(folder, trajectory, step, n_rounds, last_epochs)
         show(cleansings, comparisons)
+        for i, one in enumerate(cleansings):
+            if one.drift:
+                _show.say(f"Seed {recipe.seed + i}: {summary(one.drift)}")
 
 
 def show(cleansings: Sequence[Cleansing], comparisons: Sequence[Comparison]) -> None:
@@ -135,6 +146,7 @@ def _save(
 
 def _picture(
     folder: RunFolder,
+    trajectory: Trajectory,
     cleansing: Cleansing,
     comparisons: Sequence[Comparison],
     last_epochs: int,
@@ -145,7 +157,7 @@ def _picture(
         cleansing.removed[best.method][: _retrain.count_of(best.fraction, len(folder.data))]
     )
     rows = [row for row, name in enumerate(folder.data.ids) if name in gone]
-    game, trajectory = folder.recipe.make_game(), folder.trajectory()
+    game = folder.recipe.make_game()
     since = trajectory.epochs_back(game, last_epochs) if last_epochs else 0
     with _show.stage(f"Retraining without {len(rows)} instances"):
         cleansed = _retrain.retrain(
@@ -155,8 +167,10 @@ def _picture(
     write_fakes(folder, game, cleansed.final, "cleansed/fakes.png")
 
 
-def _rounds(folder: RunFolder, step: float, n_rounds: int, last_epochs: int) -> None:
-    game, data, trajectory = folder.recipe.make_game(), folder.data, folder.trajectory()
+def _rounds(
+    folder: RunFolder, trajectory: Trajectory, step: float, n_rounds: int, last_epochs: int
+) -> None:
+    game, data = folder.recipe.make_game(), folder.data
     since = trajectory.epochs_back(game, last_epochs) if last_epochs else 0
     with _show.stage("Cleansing in rounds", n_rounds) as advance:
         done: list[Round] = []

@@ -8,7 +8,8 @@ from tyro.conf import arg, Positional
 
 from counterplay import _experiment
 from counterplay.cli import _options, _show
-from counterplay.cli._folder import RUNS, write_table
+from counterplay.cli._folder import write_table
+from counterplay.cli._place import RUNS
 from counterplay.report import figures, spectra
 
 
@@ -17,6 +18,7 @@ def experiment(
     *,
     seeds: int = 3,
     jobs: int = 1,
+    executor: _options.Executor = None,
     out: _options.Out = None,
     resume: bool = False,
 ) -> None:
@@ -28,14 +30,18 @@ def experiment(
     Args:
         file: The experiment.
         seeds: Runs to repeat it over.
-        jobs: Runs at once, each in a process of its own.
+        jobs: Seeds at once, each in a process of its own.
+        executor: Who computes the seeds if `jobs` asks for several at once, else the
+            retrainings of each; see `counterplay verify --help`.
         out: Folder to write; if not given, named like the file, in `runs`.
         resume: Finish an interrupted call; what is in the folder is never retrained again.
     """
     del resume  # the folder makes every call continue
     folder = RUNS / file.stem if out is None else out
     with _show.stage(f"Experiment {file.stem}"):
-        rows = _experiment.run(file, folder, seeds=range(seeds), n_jobs=jobs)
+        rows = _experiment.run(
+            file, folder, seeds=range(seeds), n_jobs=jobs, executor=executor
+        )
     write_table(folder / "results.csv", rows)
     profiles = [folder / f"profiles_{seed}.json" for seed in range(seeds)]
     if all(path.exists() for path in profiles):  # of a study of spectra

@@ -7,8 +7,9 @@ import torch
 from tyro.conf import arg
 
 from counterplay import features as feature_maps
-from counterplay._recipe import read_toml, Recipe
+from counterplay._recipe import Recipe
 from counterplay.cli import _options, _show
+from counterplay.cli._folder import read_tables
 from counterplay.cli.play import BARE
 from counterplay.errors import ConfigError
 
@@ -87,7 +88,7 @@ def features(
 def _tables(file: Path | None) -> dict[str, Any]:
     if file is None:
         return dict(BARE)
-    tables = read_toml(file / "run.toml" if file.is_dir() else file)
+    tables = read_tables(file)
     return {
         **BARE,
         **{k: v for k, v in tables.items() if k in Recipe.__dataclass_fields__},

@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from counterplay._adjoint import MEMORY
-from counterplay._recipe import read_toml
+from counterplay._toml import read_toml
 from counterplay.cli import _options
 from counterplay.cli._begin import begin
 from counterplay.cli._folder import interruptible
@@ -33,6 +33,7 @@ def run(
     seeds: int = 6,
     jobs: int = 2,
     fractions: tuple[float, ...] = (0.05, 0.1, 0.2),
+    executor: _options.Executor = None,
     chunk: int = 32,
     resume: bool = False,
     dry_run: bool = False,
@@ -60,6 +61,7 @@ def run(
         seeds: Runs over which cleansing is repeated.
         jobs: Seeds at once, each in a process of its own.
         fractions: Shares of the training set to remove.
+        executor: Who retrains, see `counterplay verify --help`.
         chunk: Runs retrained at once.
         resume: Continue the interrupted job in the folder of `--out`.
         dry_run: Print the complete recipe and stop.
@@ -91,6 +93,7 @@ def run(
             epochs=last_epochs,
             instances=instances,
             memory=memory,
+            executor=executor,
             chunk=chunk,
             resume=resume,
         )
@@ -100,6 +103,7 @@ def run(
             jobs=jobs,
             fractions=fractions,
             last_epochs=last_epochs,
+            executor=executor,
             chunk=chunk,
         )
         report(folder.path)

@@ -5,6 +5,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from counterplay.cli import _options, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.data._arrays import columns_of
 from counterplay.data.image_folder import images_in
-from counterplay.errors import ConfigError, DataError
+from counterplay.errors import ConfigError, CounterplayError, DataError, MetricError
 from counterplay.game import Columns
 from counterplay.metrics._facts import Classified
 from counterplay.metrics._measures import SampleMeasure
@@ -29,6 +30,7 @@ from counterplay.typing import FeatureMap
 
 
 Row = dict[str, Any]
+Failures = dict[str, CounterplayError]  # what could not be measured, and why
 FILE_METRICS = ("frechet",)  # of samples from files, unless told otherwise
 
 
@@ -52,6 +54,7 @@ def score(
     A model is a run folder, or samples that something else made: a folder of images or a
     `.npy` file of images or features. Every value stands beside what real instances get in
     place of samples, as many if the reference has twice that number, else half of it.
+    What cannot be measured is named at the end, with status 1; the rest is shown.
 
     Args:
         models: Run folders, folders of images, `.npy` files.
@@ -73,29 +76,37 @@ def score(
 
     Raises:
         ConfigError: If samples from a file have nothing to be compared with.
+        MetricError: If something could not be measured.
     """
     rows: list[Row] = []
     classes: list[Row] = []
     feature_map = None if features is None else _feature_map(features)
     real = None if reference is None else _instances(reference, size)["x"]
+    failures: Failures = {}
     for path in models:
-        if (path / "run.toml").exists():
-            folder = RunFolder.open(path)  # once: it holds the data and the feature map
-            rows += _of_run(folder, metric, part, repeats)
-            classes += _classes_of(folder, part) if per_class else ()
-        elif reference is None or real is None:
-            raise ConfigError(
-                f"{str(path)!r} is no run folder, so its samples need real data to be "
-                "compared with. Give `--reference`, a folder of images or a `.npy` file."
-            )
-        else:
-            fake = _instances(path, size)["x"]
-            _warn_of_range(path, fake, reference, real)
-            for name in metric or FILE_METRICS:
-                found = score_samples(
-                    name, fake, feature_map, reference=real, n_resamples=resamples
+        with _kept(failures, str(path)):
+            if (path / "run.toml").exists():
+                folder = RunFolder.open(path)  # once: it holds the data and the feature map
+                rows += _of_run(folder, metric, part, repeats, failures)
+                classes += _classes_of(folder, part) if per_class else ()
+            elif reference is None or real is None:
+                raise ConfigError(
+                    f"{str(path)!r} is no run folder, so its samples need real data to be "
+                    "compared with. Give `--reference`, a folder of images or a `.npy` "
+                    "file."
                 )
-                rows.append({"model": str(path), **found.row()})
+            else:
+                fake = _instances(path, size)["x"]
+                _warn_of_range(path, fake, reference, real)
+                for name in metric or FILE_METRICS:
+                    with _kept(failures, f"{name} of {path}"):
+                        found = score_samples(
+                            name, fake, feature_map, reference=real, n_resamples=resamples
+                        )
+                        rows.append({"model": str(path), **found.row()})
+    if failures and not rows:
+        (first, *_) = failures.values()
+        raise first
     if sort == "value":
         _warn_of_extractors(rows)
         rows = _ranked(rows)
@@ -104,10 +115,28 @@ def score(
     if output == "json":
         tables = {"metrics": rows, "classes": classes} if classes else rows
         print(json.dumps(tables, indent=1))
-        return
-    _print(rows, output, "Metrics")
-    if classes:
-        _print(classes, output, "Classes")
+    else:
+        _print(rows, output, "Metrics")
+        if classes:
+            _print(classes, output, "Classes")
+    if failures:
+        causes = " ".join(f"{what}: {error}" for what, error in failures.items())
+        raise MetricError(
+            f"{len(failures)} could not be measured, and what could be is above. {causes}"
+        )
+
+
+@contextmanager
+def _kept(failures: Failures, what: str) -> Iterator[None]:
+    """Go on after an error, and remember it: other values are not lost with one.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except CounterplayError as error:
+        failures[what] = error
 
 
 def _classes_of(folder: RunFolder, part: str) -> Iterator[Row]:
@@ -137,14 +166,16 @@ def _classes_of(folder: RunFolder, part: str) -> Iterator[Row]:
 
 
 def _of_run(
-    folder: RunFolder, names: tuple[str, ...], part: str, repeats: int
+    folder: RunFolder, names: tuple[str, ...], part: str, repeats: int, failures: Failures
 ) -> Iterator[Row]:
     recipe, game = folder.recipe, folder.recipe.make_game()
     names = names or tuple(dict.fromkeys([*recipe.metric_names, *recipe.report_names]))
     final = folder.trajectory().final
-    for target in recipe.targets(game, part, names):
-        found = score_state(target, final, repeats=repeats)
-        yield {"model": str(folder.path), **found.row()}
+    for name in names:
+        with _kept(failures, f"{name} of {folder.path}"):
+            (target,) = recipe.targets(game, part, [name])
+            found = score_state(target, final, repeats=repeats)
+            yield {"model": str(folder.path), **found.row()}
 
 
 def _instances(path: Path, size: int) -> Columns:
@@ -163,6 +194,7 @@ def _instances(path: Path, size: int) -> Columns:
             "file. Save an array with `numpy.save`."
         ) from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise DataError(
             f"{str(path)!r} holds several arrays. Save the one to be scored with "
             "`numpy.save`, as `.npy`."

@@ -2,9 +2,7 @@
 
 from counterplay import _influence
 from counterplay._adjoint import MEMORY
-from counterplay._retrain import Executor
-from counterplay.cli import _check, _options, _scores, _show
-from counterplay.cli._folder import RunFolder
+from counterplay.cli import _check, _launch, _options, _scores, _show
 from counterplay.errors import ConfigError
 
 
@@ -19,8 +17,9 @@ def trace(
     depth: int = 1_000,
     damping: float = 0.0,
     instances: int = 16,
-    executor: Executor = "vmap",
+    executor: _options.Executor = None,
     chunk: int = 32,
+    tolerate_drift: bool = False,
     resume: bool = False,
 ) -> None:
     """Score what each training instance does to the metrics, and check the scores.
@@ -28,6 +27,7 @@ def trace(
     One backward sweep through the run gives all scores. Then a few instances are left out
     for real, with their weight lowered a little and to 0: no ranking without its error bar.
     Writes influence_0.npz and so on, scores.csv, scores.parquet, verify.json, verify.csv.
+    Processes that `torchrun` starts share the sweep; one of them does the check.
 
     Args:
         run: Run folder.
@@ -35,12 +35,16 @@ def trace(
         adjoint: How the derivative is computed, see `counterplay list adjoints`.
         last: Moves to go back; 0 for the whole run.
         epochs: Passes over the data to go back instead.
-        memory: What states and graphs may take, such as 500MiB; less plays more moves again.
+        memory: What states and graphs may take, such as 500MiB; less replays more moves.
         depth: Terms of the series of `implicit`.
         damping: Share by which each further term of `implicit` is shrunk.
         instances: Instances to leave out for the check.
-        executor: How runs are retrained: all at once, in processes, or one by one.
+        executor: Who retrains: this process, many runs at once (vmap) or one by one
+            (serial), processes of this machine, a Ray or a Slurm cluster; the fastest for
+            the networks if not given.
         chunk: Runs retrained at once.
+        tolerate_drift: Where a replay differs from the record, as on other hardware, go on
+            from each checkpoint as it was recorded, and say how far the replay was off.
         resume: Keep the scores if they are there, and finish the check.
 
     Raises:
@@ -48,8 +52,9 @@ def trace(
     """
     if last and epochs:
         raise ConfigError(f"Give `last` or `epochs`, not both: {last}, {epochs}.")
-    with RunFolder.open(run).locked() as folder:
-        game, trajectory = folder.recipe.make_game(), folder.trajectory()
+    with _launch.joined() as ranks, _launch.opened(ranks, run) as folder:
+        game = folder.recipe.make_game()
+        trajectory = folder.trajectory(tolerate_drift=tolerate_drift)
         if epochs:
             last = trajectory.n_steps - trajectory.epochs_back(game, epochs)
         way = _options.adjoint_of(
@@ -71,12 +76,17 @@ def trace(
                     adjoint=way,
                     on_move=lambda done, total: advance(done),
                     unfinished=unfinished,
+                    ranks=ranks,
                 )
-            _scores.save_influences(folder, influences, asked, since)
-            unfinished.unlink(missing_ok=True)
+            if ranks.is_first:
+                _scores.save_influences(folder, influences, asked, since)
+                unfinished.unlink(missing_ok=True)
+        if not ranks.is_first:
+            return  # the check is done by one process
         agreements = _check.check(
             folder,
             game,
+            trajectory,
             targets,
             influences,
             instances=instances,
@@ -87,4 +97,5 @@ def trace(
         rows = _scores.save_scores(folder, influences, agreements)
         _check.show(agreements)
         _scores.show_most_harmful(rows, names[0])
+        _check.show_drift(trajectory)
         _show.say(f"All scores are in {folder.path / 'scores.csv'}")

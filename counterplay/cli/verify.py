@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from counterplay._adjoint import AbstractAdjoint
 from counterplay._influence import Influence, trace
-from counterplay._retrain import Executor
+from counterplay._trajectory import Trajectory
 from counterplay.cli import _check, _options, _scores, _show
 from counterplay.cli._folder import RunFolder
 from counterplay.errors import TraceError
@@ -22,8 +22,9 @@ def verify(
     also: tuple[_options.Adjoint, ...] = (),
     depth: int = 1_000,
     damping: float = 0.0,
-    executor: Executor = "vmap",
+    executor: _options.Executor = None,
     chunk: int = 64,
+    tolerate_drift: bool = False,
     resume: bool = False,
 ) -> None:
     """Compare the scores with real retraining.
@@ -43,24 +44,30 @@ def verify(
         also: Further adjoints to judge on the same retrainings.
         depth: Terms of the series of `implicit`.
         damping: Share by which each further term of `implicit` is shrunk.
-        executor: How runs are retrained: all at once, in processes, or one by one.
+        executor: Who retrains: this process, many runs at once (vmap) or one by one
+            (serial), processes of this machine, a Ray or a Slurm cluster; the fastest for
+            the networks if not given.
         chunk: Runs retrained at once.
+        tolerate_drift: Where a replay differs from the record, as on other hardware, go on
+            from each checkpoint as it was recorded, and say how far the replay was off.
         resume: Finish an interrupted call; what is in the bank is never retrained again.
     """
     del resume  # the bank makes every call continue
     with RunFolder.open(run).locked() as folder:
         influences, since = _scores.load_influences(folder)
-        game, trajectory = folder.recipe.make_game(), folder.trajectory()
+        game = folder.recipe.make_game()
+        trajectory = folder.trajectory(tolerate_drift=tolerate_drift)
         targets = _targets_of(folder, game, influences)
         judged = list(influences)
         for name in also:
             adjoint = _options.adjoint_of(
                 name, last=trajectory.n_steps - since, depth=depth, damping=damping
             )
-            judged += _traced(folder, game, targets, adjoint)
+            judged += _traced(folder, game, trajectory, targets, adjoint)
         agreements = _check.check(
             folder,
             game,
+            trajectory,
             targets,
             judged,
             instances=instances,
@@ -73,6 +80,7 @@ def verify(
         )
         _scores.save_scores(folder, influences, agreements)
         _check.show(agreements)
+        _check.show_drift(trajectory)
         _show.say(f"All numbers are in {folder.path / 'verify.csv'}")
 
 
@@ -98,6 +106,7 @@ def _targets_of(
 def _traced(
     folder: RunFolder,
     game: Game,
+    trajectory: Trajectory,
     targets: Sequence[Target],
     adjoint: AbstractAdjoint,
 ) -> Sequence[Influence]:
@@ -105,7 +114,7 @@ def _traced(
         return trace(
             game,
             folder.data,
-            folder.trajectory(),
+            trajectory,
             targets,
             adjoint=adjoint,
             on_move=lambda done, total: advance(done),

@@ -8,30 +8,19 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from counterplay._atomic import write_atomically
-from counterplay.errors import RunError
+from counterplay._atomic import make_folder, write_atomically
 
 
 FORMAT = "counterplay.features."  # and then what kind of content
 
 
 def write(path: Path, kind: str, facts: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Replace a file in one step; its folder is made if it is missing.
-
-    Raises:
-        RunError: If the folder cannot be written, or the disk is full.
-    """
+    """Replace a file in one step; its folder is made if it is missing."""
     content = safetensors.torch.save(
         {name: tensor.contiguous() for name, tensor in tensors.items()},
         metadata={FORMAT + kind: json.dumps(facts)},
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"The folder {str(path.parent)!r} cannot be made: {error.strerror or error}. "
-            "Choose one that can be written."
-        ) from error
+    make_folder(path.parent)
     write_atomically(path, content)
 
 

@@ -11,7 +11,8 @@ from itertools import pairwise
 from torch import nn
 
 from counterplay._layers import spectral_norm
-from counterplay.errors import ConfigError, GameError
+from counterplay.errors import GameError
+from counterplay.nets._sizes import pyramid
 from counterplay.nets.activations import activation as activation_named
 from counterplay.nets.norms import norm as norm_named
 from counterplay.nets.upsampling import last_layer as last_layer_named
@@ -44,7 +45,7 @@ def generator(
         The network, `(batch, latent_dim) -> (batch, channels, image_size, image_size)`,
         with values in [-1, 1].
     """
-    base, n_doublings = _pyramid(image_size)
+    base, n_doublings = pyramid(image_size)
     hidden = [width * 2**i for i in reversed(range(n_doublings))]
     layers: list[nn.Module] = [
         nn.Linear(latent_dim, hidden[0] * base * base),
@@ -92,7 +93,7 @@ def discriminator(
             "A discriminator with `norm='batch'` mixes the instances of a batch, so the "
             "influence of one instance is undefined. Use 'group', 'layer' or 'none'."
         )
-    base, n_halvings = _pyramid(image_size)
+    base, n_halvings = pyramid(image_size)
     hidden = [width * 2**i for i in range(n_halvings)]
     layers: list[nn.Module] = []
     for depth, (c_in, c_out) in enumerate(pairwise([channels, *hidden])):
@@ -104,22 +105,3 @@ def discriminator(
     layers += [nn.Flatten(1), nn.Linear(hidden[-1] * base * base, 1), nn.Flatten(0)]
     network = nn.Sequential(*layers)
     return spectral_norm(network) if spectral else network
-
-
-def _pyramid(image_size: int) -> tuple[int, int]:
-    # The smallest side and how often it doubles; at least twice.
-    power = image_size & -image_size  # the largest power of two in it
-    if image_size >= 8 and image_size in (power, 7 * power):
-        base = 7 if image_size == 7 * power else 2 if image_size == 8 else 4
-        doublings = (image_size // base).bit_length() - 1
-        if doublings > 1:
-            return base, doublings
-    raise ConfigError(
-        "`image_size` must be a power of two from 8, or 7 times a power of two from 28, "
-        f"got {image_size}. Resize the images, to {_nearest(image_size)} for instance."
-    )
-
-
-def _nearest(image_size: int) -> int:
-    sizes = [8, 16, 28, 32, 56, 64, 112, 128, 224, 256, 512, 1024]
-    return min(sizes, key=lambda size: abs(size - image_size))

@@ -9,7 +9,7 @@ from torch import nn
 
 from counterplay import _rng
 from counterplay.errors import ConfigError, GameError
-from counterplay.nets import dcgan
+from counterplay.nets import dcgan, resnet
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
 from counterplay.nets.mlp import mlp
 
@@ -32,7 +32,7 @@ def pair(
     """A fresh `(generator, discriminator)` for instances of `shape`.
 
     Args:
-        name: `"dcgan"`, `"mlp"` or `"linear_quadratic"`.
+        name: `"dcgan"`, `"linear_quadratic"`, `"mlp"` or `"resnet"`.
         shape: Shape of one instance, such as `(1, 28, 28)` or `(2,)`. A generator of images
             ends in tanh.
         latent_dim: Numbers in `z`.
@@ -42,8 +42,9 @@ def pair(
         dtype: Of the parameters; that of the data.
         options: Further keywords of the networks: `norm`, `spectral`, `activation`,
             `last_layer` for `"dcgan"`, `activation`, `depth`, `bias`, `glorot` for `"mlp"`,
-            `constant` for `"linear_quadratic"`. `norm="batch"` is for the generator; the
-            discriminator then has no norm.
+            `constant` for `"linear_quadratic"`, `norm`, `spectral`, `activation` for
+            `"resnet"`. `norm="batch"` is for the generator; the discriminator then has no
+            norm.
 
     Returns:
         The networks, `(batch, latent_dim) -> (batch, *shape)` and
@@ -102,12 +103,7 @@ def _dcgan(
     activation="silu",
     last_layer="baseline",
 ) -> Pair:
-    if len(shape) != 3 or shape[1] != shape[2]:
-        raise GameError(
-            "The networks 'dcgan' make square images of shape (channels, side, side), but "
-            f"an instance has shape {shape}. Use 'mlp', or crop the images."
-        )
-    channels, side, _ = shape
+    channels, side = _image(shape, "dcgan")
     return (
         dcgan.generator(
             image_size=side,
@@ -127,6 +123,50 @@ def _dcgan(
             activation=activation,
         ),
     )
+
+
+def _resnet(
+    shape,
+    latent_dim,
+    width,
+    width_d,
+    *,
+    norm="batch",
+    spectral=True,
+    activation="silu",
+) -> Pair:
+    channels, side = _image(shape, "resnet")
+    return (
+        resnet.generator(
+            image_size=side,
+            channels=channels,
+            latent_dim=latent_dim,
+            width=width,
+            norm=norm,
+            activation=activation,
+        ),
+        resnet.discriminator(
+            image_size=side,
+            channels=channels,
+            width=width_d,
+            spectral=spectral,
+            activation=activation,
+        ),
+    )
+
+
+def _image(shape: tuple[int, ...], name: str) -> tuple[int, int]:
+    """Channels and side of square images.
+
+    Raises:
+        GameError: If instances are something else.
+    """
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise GameError(
+            f"The networks {name!r} make square images of shape (channels, side, side), "
+            f"but an instance has shape {shape}. Use 'mlp', or crop the images."
+        )
+    return shape[0], shape[1]
 
 
 def _mlp(shape, latent_dim, width, width_d, **options) -> Pair:
@@ -166,4 +206,5 @@ _MAKERS = {
     "dcgan": (_dcgan, _defaults(_dcgan, "norm", "spectral", "activation", "last_layer")),
     "linear_quadratic": (_linear_quadratic, _defaults(_linear_quadratic, "constant")),
     "mlp": (_mlp, _defaults(mlp, "activation", "depth", "bias", "glorot")),
+    "resnet": (_resnet, _defaults(_resnet, "norm", "spectral", "activation")),
 }

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from counterplay._atomic import write_atomically
+from counterplay._atomic import make_folder, write_atomically
 from counterplay._statistics import paired
 from counterplay.errors import DataError
 from counterplay.report import words
@@ -253,7 +253,7 @@ def points_scatter(real: Any, fake: Any) -> Figure:
 
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as `.svg` and `.png` beside each other."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(stem.parent)
     paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     # A fixed salt and no date: the same run gives the same bytes.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):

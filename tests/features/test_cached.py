@@ -137,7 +137,7 @@ def test_several_references_may_be_asked_for_together(data, tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(data, tmp_path):
     (tmp_path / "file").write_text("in the way")
     kept = features.cached(counting()[0], tmp_path / "file", data)
-    with pytest.raises(RunError, match="cannot be made"):
+    with pytest.raises(RunError, match="cannot be created"):
         kept(data["x"])
 
 

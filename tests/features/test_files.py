@@ -18,7 +18,7 @@ def test_what_was_written_is_read(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunError, match=r"file' cannot be made: .* Choose one that"):
+    with pytest.raises(RunError, match=r"file' cannot be created: .* Choose a folder"):
         _files.write(tmp_path / "file" / "map", "cached", {}, {})
     (tmp_path / "map").mkdir()
     with pytest.raises(RunError, match="could not be written"):

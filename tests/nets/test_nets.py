@@ -22,6 +22,9 @@ PAIRS = {
     "linear_quadratic": nets.pair(
         "linear_quadratic", (2,), latent_dim=3, dtype=torch.float64
     ),
+    "resnet": nets.pair(
+        "resnet", (1, 8, 8), latent_dim=3, width=4, norm="group", dtype=torch.float64
+    ),
     "dcgan group": _dcgan(8),
     "dcgan layer": _dcgan(28, norm="layer"),
     "dcgan none": _dcgan(16, norm="none", activation="softplus"),

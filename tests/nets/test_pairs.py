@@ -14,6 +14,7 @@ from counterplay.nets.pairs import names, options_of, pair
         ("mlp", (3, 8, 8)),
         ("mlp", (20, 3)),
         ("dcgan", (3, 8, 8)),
+        ("resnet", (1, 8, 8)),
         ("linear_quadratic", (2,)),
         ("linear_quadratic", (1, 4, 4)),
     ],

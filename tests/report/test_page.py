@@ -168,6 +168,7 @@ def test_a_hundred_large_colour_pictures_stay_below_two_mebibytes(folder, influe
         ids=tuple(f"{i}.png" for i in range(n)),
     )
     many.save(folder / "influence_0.npz")
+    (folder / "scores.csv").unlink()
     path = build(folder, data=Columns({"x": x}, many.ids, kind="image"))
     assert path.read_text().count('class="tile"') == 100
     assert path.stat().st_size < 2 * 1024**2

@@ -41,10 +41,10 @@ def test_a_torn_last_line_of_the_log_is_dropped(folder):
     assert len(records.read(folder).log) == 300
 
 
-def test_a_damaged_line_in_the_middle_of_the_log_is_named(folder):
+def test_a_damaged_line_in_the_middle_of_the_log_is_named_and_left_out(folder):
     (folder / "log.jsonl").write_text('{"step": 1}\n{"step"\n{"step": 3}\n')
-    with pytest.raises(RunError, match=r"Line 2 of .*log\.jsonl.* is not JSON"):
-        records.read(folder)
+    with pytest.warns(UserWarning, match=r"log\.jsonl.* is damaged in lines \[2\]"):
+        assert records.read(folder).log == [{"step": 1}, {"step": 3}]
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,12 @@ def test_a_damaged_file_names_the_command_that_makes_it(folder, name, verb):
         RunError, match=f"{name}.* is damaged.*counterplay {verb} {folder}`"
     ):
         records.read(folder)
+
+
+def test_scores_of_other_instances_are_called_damaged(folder):
+    scores = folder / "scores.csv"
+    content = scores.read_bytes()
+    for damaged in (content.replace(b"digit-5", b"digit-6"), content[:-9] + b"\xff" * 9):
+        scores.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"scores.csv' is damaged: .*counterplay trace"):
+            records.read(folder)

@@ -1,4 +1,4 @@
-"""Stands in for torchvision: whatever is imported from it exists, and nothing of it works.
+"""Stands in for a package: whatever is imported from it exists, and nothing of it works.
 
 Some peers import it at the top of files whose metrics do without it.
 """
@@ -8,6 +8,9 @@ import importlib.machinery
 import sys
 from types import ModuleType
 from typing import Any
+
+
+_PACKAGE = __name__
 
 
 def __getattr__(name: str) -> Any:
@@ -28,7 +31,7 @@ class _Nothing(metaclass=_Names):
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
         del path, target
-        if fullname.startswith("torchvision."):
+        if fullname.startswith(f"{_PACKAGE}."):
             return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
         return None
 
