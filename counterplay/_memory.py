@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from counterplay.errors import ConfigError, TraceError
 
 
-_UNITS = {"": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6}
-_UNITS |= {"b": 1, "gb": 10**9}
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def in_bytes(size: int | str) -> int:
