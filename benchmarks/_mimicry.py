@@ -10,9 +10,9 @@ from types import ModuleType
 for part in ("datasets", "metrics"):
     sys.modules[f"torch_mimicry.{part}"] = ModuleType(part)
 
-from torch_mimicry.nets import sngan  # noqa: E402
+from torch_mimicry.nets import dcgan, sngan  # noqa: E402
 from torch_mimicry.nets.gan import gan  # noqa: E402
 from torch_mimicry.training.metric_log import MetricLog  # noqa: E402
 
 
-__all__ = ["MetricLog", "gan", "sngan"]
+__all__ = ["MetricLog", "dcgan", "gan", "sngan"]

@@ -4,18 +4,18 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
-from _mimicry import gan as mimicry, MetricLog, sngan
+from _mimicry import dcgan, gan as mimicry, MetricLog, sngan
 from torch import nn, Tensor
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from counterplay import games, nets, optim, play
-from counterplay._layers import SpectralNorm
 from counterplay._trajectory import draw, make_plan
 from counterplay.game import Columns, Game
 
@@ -39,13 +39,19 @@ class Case:
     batch_size: int = 64
     n_rounds: int = 40  # of moves in one timing
     spectral: bool = False  # normalised by PyTorch's parametrisation in the plain loop
-    data: Columns = field(init=False)
+    data: Columns | None = None
 
     def __post_init__(self):
-        random = torch.Generator().manual_seed(0)
-        x = torch.rand(640, *self.shape, generator=random) * 2 - 1
-        columns = Columns({"x": x}, tuple(map(str, range(640))), kind="image")
-        object.__setattr__(self, "data", columns)
+        if self.data is None:
+            random = torch.Generator().manual_seed(0)
+            x = torch.rand(640, *self.shape, generator=random) * 2 - 1
+            columns = Columns({"x": x}, tuple(map(str, range(640))), kind="image")
+            object.__setattr__(self, "data", columns)
+
+    @property
+    def bare(self) -> dict[str, Any]:
+        """Options that leave spectral normalisation out."""
+        return {"spectral": False} if self.spectral else {}
 
     def pair(self, **changes: Any) -> Pair:
         return nets.pair(
@@ -206,7 +212,7 @@ def batches(case: Case) -> Iterator[Tensor]:
 
 
 def time_plain(case: Case) -> float:
-    pair = case.pair(**({"spectral": False} if case.spectral else {}))
+    pair = case.pair(**case.bare)
     if case.spectral:
         for layer in list(pair[1].modules()):
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -256,81 +262,49 @@ def speed(case: Case, rounds: int) -> str:
 def same_losses(case: Case) -> str:
     """The largest difference of any loss, relative above 1, over a few float64 moves."""
     torch.set_default_dtype(torch.float64)  # of the latents that torch-mimicry draws
-    case = replace(case)
-    object.__setattr__(case, "data", case.data.to(dtype=torch.float64))
-    ours, theirs, others = [], [], []
+    case = replace(case, data=case.data.to(dtype=torch.float64))
     pair, copy = case.pair(), case.pair()
-    plain, wrapped = Plain(case, copy), Wrapped(case, peer_of(case))
-    game = converged(case, pair, copy, wrapped)
-    n_steps, plan = 2 * (case.n_critic + 1), None
-    plan = make_plan(case.data, batch_size=case.batch_size, seed=0)
-    state = game.initial()
-    real = case.data["x"][:1]
+    plain = Plain(case, copy)
+    advance = partial(advanced, copy[1])  # `play` moves singular vectors once in a move
+    found = apart(case, pair, plain.move_d, plain.move_g, advance)
+    # torch-mimicry moves them at every call of the network, so there it is left out.
+    pair, others = case.pair(**case.bare), peer_of(case)
+    wrapped, last = Wrapped(case, others), {}
 
-    def record(state, losses):
-        ours.extend(losses.values())
+    def move_d(real: Tensor, z: Tensor) -> float:
+        last["real"] = real
+        return wrapped.move_d(real, z)
 
-    play(game, case.data, n_steps=n_steps, batch_size=case.batch_size, on_step=record)
-    for move in range(n_steps):
-        batch, noise = draw(game, case.data, plan, replace(state, step=move))
-        z = noise["z"]
-        if game.reads(move):
-            real = batch["x"]
-            theirs.append(plain.move_d(real, z))
-            others.append(wrapped.move_d(real, z))
-        else:
-            theirs.append(plain.move_g(z))
-            others.append(wrapped.move_g(z, like=real))
+    def move_g(z: Tensor) -> float:
+        return wrapped.move_g(z, like=last["real"])
+
+    found_there = apart(case, pair, move_d, move_g, lambda: None)
     torch.set_default_dtype(torch.float32)
-    return f"{apart(ours, theirs):.1e} | {apart(ours, others):.1e}"
+    return f"{found:.1e} | {found_there:.1e}"
 
 
 def peer_of(case: Case) -> Pair:
+    """Networks with the same parameters: torch-mimicry's own, where it has them."""
     if not case.spectral:
         return case.pair()
-    width, (generator, discriminator) = case.options["width"], case.pair()
-    G, D = sngan.SNGANGenerator32(ngf=width), sngan.SNGANDiscriminator32(ndf=width)
-    # The same tensors in the same order, but for the place of a shortcut.
-    copy_blocks(generator, G)
-    copy_blocks(discriminator, D)
-    return G, D
-
-
-def copy_blocks(ours: nn.Module, theirs: nn.Module) -> None:
-    """Copy parameters layer by layer, each block's shortcut last on both sides."""
+    width = case.options["width"]
+    ours = case.pair(**case.bare)
+    theirs = (
+        dcgan.DCGANGenerator32(ngf=width, loss_type=case.loss),
+        dcgan.DCGANDiscriminator32(ndf=width, loss_type=case.loss),
+    )
     kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-    sources = [layer for layer in ours.modules() if isinstance(layer, kinds)]
-    targets = [layer for layer in theirs.modules() if isinstance(layer, kinds)]
-    with torch.no_grad():
-        for kind in kinds:
-            of_kind = [
-                [m for m in side if isinstance(m, kind)] for side in (sources, targets)
-            ]
-            for source, target in zip(*of_kind, strict=True):
-                weight = getattr(source, "parametrizations", None)
-                weight = weight.weight.original if weight else source.weight
-                target.weight.copy_(weight)
-                target.bias.copy_(source.bias)
+    for one, other in zip(ours, theirs, strict=True):
+        for kind in kinds:  # in one order on both sides: blocks, and shortcuts last in them
+            sources = [layer for layer in one.modules() if isinstance(layer, kind)]
+            targets = [layer for layer in other.modules() if isinstance(layer, kind)]
+            for source, target in zip(sources, targets, strict=True):
+                target.load_state_dict(source.state_dict())
+    return theirs
 
 
-def converged(case: Case, pair: Pair, copy: Pair, wrapped: Wrapped) -> Game:
-    """The game with power iterations that have converged, so that their number is alike.
-
-    A loop normalises anew at every call of the network, `play` once for every move.
-    """
-    if case.spectral:
-        for network in (pair[1], copy[1]):
-            for layer in network.modules():
-                if isinstance(layer, SpectralNorm):
-                    layer.n_iterations = 2_000
-        for layer in wrapped.D.modules():
-            if hasattr(layer, "num_iters"):
-                layer.num_iters = 2_000
-        copy[1].register_forward_pre_hook(_normalise)
-    return case.game(pair)
-
-
-def _normalise(network: nn.Module, _: Any) -> None:
+def advanced(network: nn.Module) -> None:
+    """Move the singular vectors of a network by one power iteration."""
     with torch.no_grad():
         for layer in network.modules():
             if hasattr(layer, "parametrizations"):
@@ -339,7 +313,31 @@ def _normalise(network: nn.Module, _: Any) -> None:
                 norm._u, norm._v = norm.advance(original, norm._u, norm._v)
 
 
-def apart(ours: Sequence[float], theirs: Sequence[float]) -> float:
+def apart(
+    case: Case,
+    pair: Pair,
+    move_d: Callable[[Tensor, Tensor], float],
+    move_g: Callable[[Tensor], float],
+    before_d: Callable[[], None],
+) -> float:
+    """Play a few rounds here and there, from the same draws."""
+    game, ours, theirs = case.game(pair), [], []
+    n_steps = 2 * (case.n_critic + 1)
+    state, plan = game.initial(), make_plan(case.data, batch_size=case.batch_size, seed=0)
+    play(
+        game,
+        case.data,
+        n_steps=n_steps,
+        batch_size=case.batch_size,
+        on_step=lambda state, losses: ours.extend(losses.values()),
+    )
+    for move in range(n_steps):
+        batch, noise = draw(game, case.data, plan, replace(state, step=move))
+        if game.reads(move):
+            before_d()
+            theirs.append(move_d(batch["x"].contiguous(), noise["z"]))
+        else:
+            theirs.append(move_g(noise["z"]))
     return max(abs(a - b) / max(1.0, abs(a)) for a, b in zip(ours, theirs, strict=True))
 
 

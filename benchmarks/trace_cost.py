@@ -58,6 +58,31 @@ def ratios(activation: str, norm: str, n: int, *, rounds: int = 5) -> tuple[floa
     return statistics.median(playing), statistics.median(tracing)
 
 
+def of_four_metrics(networks: str, shape: tuple[int, ...], *, rounds: int = 3) -> float:
+    """Median CPU ratio of tracing four metrics in one sweep to tracing one."""
+    pair = nets.pair(networks, shape, latent_dim=LATENT, width=32)
+    game = games.load("gan")(*pair, latent_dim=LATENT)
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(640, *shape, generator=random) * 2 - 1
+    data = Columns({"x": x}, tuple(map(str, range(640))), kind="image")
+    targets = [
+        metrics.of_samples(
+            lambda fake, power=power: fake.pow(power).mean(), game, n=64,
+            higher_is_better=False, name=f"moment {power}",
+        )
+        for power in (1, 2, 3, 4)
+    ]  # fmt: skip
+    run = play(game, data, n_steps=STEPS, batch_size=BATCH, every=EVERY)
+    found = []
+    for _ in range(rounds + 1):
+        start = time.process_time()
+        trace(game, data, run, targets[:1])
+        one = time.process_time()
+        trace(game, data, run, targets)
+        found.append((time.process_time() - one) / (one - start))
+    return statistics.median(found[1:])
+
+
 def peak_memory(n_steps: int) -> float:
     """Peak MiB of a process that plays and traces `n_steps` moves of the 2-D game."""
     code = f"""
@@ -90,6 +115,9 @@ def main() -> None:
     ]:
         playing, tracing = ratios(activation, norm, n)
         print(f"{activation:10}  {norm:5}  {n:9}  {playing:12.2f}  {tracing:13.2f}")
+    print("networks  four metrics / one")
+    for networks, shape in (("mlp", (2,)), ("dcgan", SHAPE)):
+        print(f"{networks:8}  {of_four_metrics(networks, shape):18.2f}", flush=True)
     print("moves  peak MiB")
     for n_steps in (100, 1_000, 10_000):
         print(f"{n_steps:5}  {peak_memory(n_steps):8.0f}", flush=True)
