@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 DAMPING = 1e-2
 CG_STEPS = 50
-NUMBERS = 16_000_000  # of per-row gradients at once
+NUMBERS, ROWS = 16_000_000, 1_200  # most of per-row gradients, and of rows, at once
 
 
 def attributed(attributor, scored: TensorDataset, rows: TensorDataset | None) -> Tensor:
@@ -25,7 +25,7 @@ def attributed(attributor, scored: TensorDataset, rows: TensorDataset | None) ->
     of scored rows, so a batch is as large as the memory allows.
     """
     n_params = sum(p.numel() for p in attributor.task.get_model().parameters())
-    batch = max(1, NUMBERS // n_params)
+    batch = max(1, min(ROWS, NUMBERS // n_params))
     train = DataLoader(scored, batch_size=min(batch, len(scored)), shuffle=False)
     test = DataLoader(TensorDataset(torch.zeros(1, 1)), batch_size=1, shuffle=False)
     if rows is not None:
