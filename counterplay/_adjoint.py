@@ -184,6 +184,7 @@ class Implicit(AbstractAdjoint):
                 f"`damping` in [0, 1), got {self.depth!r} and {self.damping!r}."
             )
         trajectory.require(data, trajectory.n_steps)
+        final = trajectory.final
         plan = replace(trajectory.plan, seed=_rng.derive(self.seed, "implicit"))
         reading = _moves_that_read_all(game, plan, trajectory.n_steps)
         n_moves, done = self.depth + len(reading), 0
@@ -191,7 +192,7 @@ class Implicit(AbstractAdjoint):
         terms: list[Tensors] = list(cotangents)
         sums: list[Tensors] = [{} for _ in cotangents]
         for move in reversed(range(trajectory.n_steps, trajectory.n_steps + self.depth)):
-            tape = Tape(game, data, plan, replace(trajectory.final, step=move))
+            tape = Tape(game, data, plan, replace(final, step=move))
             if game.reads(move):
                 sums = [_plus(sum_, term) for sum_, term in zip(sums, terms, strict=True)]
             terms = [
@@ -204,7 +205,7 @@ class Implicit(AbstractAdjoint):
         gradients = torch.zeros(len(cotangents), len(data), dtype=torch.float64)
         unread = torch.ones(len(data), dtype=torch.bool)
         for move in reading:
-            tape = Tape(game, data, plan, replace(trajectory.final, step=move))
+            tape = Tape(game, data, plan, replace(final, step=move))
             new = unread[tape.index]
             _, by_weight = tape.pull(sums, carried=False)
             gradients[:, tape.index[new]] = by_weight[:, new]

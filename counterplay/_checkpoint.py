@@ -4,21 +4,18 @@ import hashlib
 import json
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open, SafetensorError
-from safetensors.torch import save
 from torch import Tensor
 
-from counterplay._atomic import make_folder, write_atomically
-from counterplay._sealed import seal, unseal
+from counterplay._atomic import make_folder
+from counterplay._tensor_files import read_facts, read_tensors, write_tensors
 from counterplay.errors import RunError
 from counterplay.game import State, STATE_PARTS
 from counterplay.typing import Tensors
 
 
-_FACTS = "counterplay.state"  # what a file says about its state
+_KIND = "state"
 
 
 def fingerprint(state: State) -> str:
@@ -63,32 +60,24 @@ class FolderCheckpoints(MutableMapping[int, State]):
         return self.folder / f"{move:09d}.safetensors"
 
     def __setitem__(self, move: int, state: State) -> None:
-        tensors = {
-            k: v.detach().cpu().contiguous().clone() for k, v in state.tensors().items()
-        }
         facts = {
             "step": state.step,
             "groups": _groups(state),
             "fingerprint": fingerprint(state),
             "run": self.run,
         }
-        # One entry: safetensors writes several in any order, and equal states must give
-        # equal files.
-        write_atomically(self._path(move), save(tensors, {_FACTS: json.dumps(seal(facts))}))
+        write_tensors(self._path(move), _KIND, facts, state.tensors())
 
     def __getitem__(self, move: int) -> State:
         path = self._path(move)
         if not path.exists():
             raise KeyError(move)
         try:
-            with safe_open(path, framework="pt") as file:
-                facts = _facts_of(file)
-                names = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
+            _, facts, tensors = read_tensors(path)
             state = _assemble(facts["step"], facts["groups"], tensors)
             intact = state.step == move and fingerprint(state) == facts["fingerprint"]
             run = facts["run"]
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError(_damaged(path)) from error
         if not intact:
             raise RunError(_damaged(path))
@@ -107,9 +96,8 @@ class FolderCheckpoints(MutableMapping[int, State]):
         """
         path = self._path(move)
         try:
-            with safe_open(path, framework="pt") as file:
-                return _facts_of(file)["fingerprint"]
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            return read_facts(path)[1]["fingerprint"]
+        except (KeyError, TypeError, ValueError) as error:
             raise RunError(_damaged(path)) from error
 
     def __delitem__(self, move: int) -> None:
@@ -134,18 +122,6 @@ class FolderCheckpoints(MutableMapping[int, State]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-def _facts_of(file: Any) -> dict[str, Any]:
-    """What the head of an open file says.
-
-    Raises:
-        ValueError: If it is damaged.
-    """
-    facts = unseal(json.loads(file.metadata()[_FACTS]))
-    if not isinstance(facts, dict):
-        raise ValueError(f"{facts!r} says nothing of a state")
-    return facts
 
 
 def _damaged(path: Path) -> str:

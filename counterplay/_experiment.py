@@ -31,10 +31,10 @@ from counterplay._recipe import Recipe
 from counterplay._spectrum_study import Swap, swap_last_layer
 from counterplay._statistics import spearman
 from counterplay._study import cleanse_seeds, one_thread
-from counterplay._toml import read_toml
+from counterplay._toml import read_anchored
 from counterplay._verify import verify
 from counterplay.errors import ConfigError
-from counterplay.executors import Executor
+from counterplay.executors import Executor, in_order
 
 
 Rows = list[dict[str, Any]]
@@ -109,7 +109,7 @@ def run(
         ConfigError: If the file has none of the tables that say what is studied, or an
             unknown key in it.
     """
-    tables = read_toml(path)
+    tables = read_anchored(path)
     make_folder(Path(folder))
     if "fairness" in tables:
         study = _made(SimulatedBias, "fairness", tables)
@@ -139,8 +139,7 @@ def run(
 def _per_seed(
     one_seed: Callable[[int], Rows], place: Executor, seeds: Sequence[int]
 ) -> Rows:
-    parts = dict(place.map(one_seed, list(seeds)))
-    return [row for number in range(len(seeds)) for row in parts[number]]
+    return [row for rows in in_order(place.map(one_seed, list(seeds))) for row in rows]
 
 
 def _made(study: type[Study], name: str, tables: dict[str, Any]) -> Study:

@@ -222,8 +222,8 @@ def reproduce(
     if "name" not in data:
         raise ConfigError('The table [data] needs a `name`, such as [data] name = "...".')
     place, _ = executors.divided(min(n_jobs, len(seeds)), executor)
-    parts = dict(place.map(functools.partial(study_seed, data, study), list(seeds)))
-    by_seed = [parts[number] for number in range(len(seeds))]
+    studying = functools.partial(study_seed, data, study)
+    by_seed = executors.in_order(place.map(studying, list(seeds)))
     return [_mean(rows) for rows in zip(*by_seed, strict=True)]
 
 

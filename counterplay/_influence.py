@@ -190,7 +190,8 @@ def trace(
     ranks.require_recorded(trajectory.plan)
     metrics = [metric] if isinstance(metric, Target) else list(metric)
     with trajectory.plan.numerics.arithmetic():
-        found = [target.cotangent(trajectory.final) for target in metrics]
+        final = trajectory.final
+        found = [target.cotangent(final) for target in metrics]
         ranks.agree("The metric", repr([value for value, _ in found]))
         gradients = adjoint.gradients(
             ranks.share(game, trajectory.plan.batch_size),

@@ -77,8 +77,7 @@ class Numerics:
         """The state on the device and in the memory format; itself if it is so already."""
         tensors = state.tensors()
         placed = {
-            name: self.ordered(_aligned(tensor.to(self.device)))
-            for name, tensor in tensors.items()
+            name: self.ordered(tensor.to(self.device)) for name, tensor in tensors.items()
         }
         moved = any(tensor is not tensors[name] for name, tensor in placed.items())
         return state.with_tensors(placed) if moved else state
@@ -157,11 +156,3 @@ class Numerics:
                 "predict what a removal changes. Play it with `precision='float32'` to "
                 "trace it."
             )
-
-
-def _aligned(tensor: Tensor) -> Tensor:
-    """The tensor where PyTorch would put it; those read from files begin anywhere.
-
-    Products of matrices round otherwise there, and a replay would lose its last bits.
-    """
-    return tensor if tensor.data_ptr() % 64 == 0 else tensor.clone()

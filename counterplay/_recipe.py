@@ -22,7 +22,7 @@ from counterplay._memory import spacing
 from counterplay._numerics import Numerics
 from counterplay._play import play
 from counterplay._tables import keys_of, plain, require_kind, require_known, REQUIRED, Table
-from counterplay._toml import anchored, read_toml
+from counterplay._toml import read_anchored
 from counterplay._trajectory import make_plan, Trajectory
 from counterplay.data.corrupt import corrupt, without_class
 from counterplay.data.mixture import Mixture
@@ -91,7 +91,7 @@ class Recipe:
         Raises:
             ConfigError: If the file is missing or is not TOML.
         """
-        tables = anchored(read_toml(path), Path(path).parent)
+        tables = read_anchored(path)
         return cls.from_tables(
             {k: v for k, v in tables.items() if k in cls.__dataclass_fields__}
         )
@@ -126,7 +126,11 @@ class Recipe:
     @property
     def seed(self) -> int:
         """The seed of the run."""
-        return self.play.get("seed", 0)
+        return self._play["seed"]
+
+    @property
+    def _play(self) -> dict[str, Any]:
+        return {**_PLAY_DEFAULTS, **self.play}
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -214,14 +218,15 @@ class Recipe:
         Raises:
             ConfigError: If there is no move to play.
         """
-        table = {**_PLAY_DEFAULTS, **self.play}
+        table = self._play
         if table["n_steps"] < 1:
             raise ConfigError(f"`play.n_steps` must be at least 1, got {table['n_steps']}.")
         make_plan(self.splits.train, batch_size=table["batch_size"], seed=table["seed"])
         for name in (*self.metric_names, *self.report_names):
             metrics.load(name)
-        self.spacing(self.make_game())
-        self.numerics.require_playable(self.make_game().initial())
+        game = self.make_game()
+        self.spacing(game)
+        self.numerics.require_playable(game.initial())
 
     @functools.cached_property
     def feature_map(self) -> FeatureMap:
@@ -303,7 +308,7 @@ class Recipe:
 
     def record(self, game: Game, **options: Any) -> Trajectory:
         """Play the game as the recipe says; see `counterplay.play` for the options."""
-        table = {**_PLAY_DEFAULTS, **self.play, "every": self.spacing(game), "memory": None}
+        table = {**self._play, "every": self.spacing(game), "memory": None}
         return play(game, self.splits.train, **{**table, **options})
 
     def spacing(self, game: Game) -> int:
@@ -312,7 +317,7 @@ class Recipe:
         Raises:
             ConfigError: If both are given.
         """
-        table = {**_PLAY_DEFAULTS, **self.play}
+        table = self._play
         every, memory, n_steps = (table[key] for key in ("every", "memory", "n_steps"))
         if every and memory:
             raise ConfigError(
@@ -324,7 +329,7 @@ class Recipe:
     @property
     def numerics(self) -> Numerics:
         """Where and how the run is computed, by one rank."""
-        table = {**_PLAY_DEFAULTS, **self.play}
+        table = self._play
         return Numerics(table["device"], table["precision"], table["memory_format"])
 
 

@@ -193,7 +193,8 @@ def counterfactual_effects(
     way = way_of(game, trajectory.plan, executor)
     bank = {} if bank is None else bank
     trajectory.require(data, since)
-    protocol = [f"{metric.name}={metric.value(trajectory.final)!r}" for metric in metrics]
+    final = trajectory.final
+    protocol = [f"{metric.name}={metric.value(final)!r}" for metric in metrics]
     arithmetic = "vmap" if way.vmapped else "serial"
     keys = [_key(trajectory, protocol, row, since, arithmetic) for row in rows]
     missing = list({key: i for i, key in enumerate(keys) if key not in bank}.values())

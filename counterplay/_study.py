@@ -84,12 +84,7 @@ def cleanse_seeds(
     compute = functools.partial(
         _cleanse_seed, recipe, sweep, None if folder is None else Path(folder)
     )
-    found = {}
-    for number, result in place.map(compute, list(seeds)):
-        found[number] = result
-        if on_seed is not None:
-            on_seed(result)
-    return [found[number] for number in range(len(seeds))]
+    return executors.in_order(place.map(compute, list(seeds)), on_result=on_seed)
 
 
 def baseline_scores(recipe: Recipe, game: Game, trajectory: Trajectory) -> Scores:

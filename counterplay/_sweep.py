@@ -1,27 +1,20 @@
 """How far a trace has come, in memory and on disk."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open, SafetensorError
-from safetensors.torch import save
 from torch import Tensor
 
-from counterplay._atomic import write_atomically
 from counterplay._checkpoint import add_tensors
-from counterplay._sealed import seal, unseal
 from counterplay._tape import Tape
+from counterplay._tensor_files import read_tensors, write_tensors
 from counterplay._trajectory import Trajectory
 from counterplay.ranks import ALONE, Ranks
 from counterplay.typing import Tensors
-
-
-_FACTS = "counterplay.sweep"  # what a file says about its sweep
 
 
 @dataclass
@@ -71,9 +64,7 @@ class SweepFile:
 
     def _read(self) -> Sweep | None:
         try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = unseal(json.loads(file.metadata()[_FACTS]))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            _, facts, tensors = read_tensors(self.path)
             if facts["identity"] != self._identity or facts["digest"] != _digest(tensors):
                 return None
             gradients = tensors.pop("gradients")
@@ -82,7 +73,7 @@ class SweepFile:
                 number, name = flat.split("/", 1)
                 cotangents[int(number)][name] = tensor
             return Sweep(facts["move"], cotangents, gradients)
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError):
+        except (KeyError, TypeError, ValueError):
             return None  # the trace begins anew
 
     def save(self, sweep: Sweep, *, now: bool = False) -> None:
@@ -92,7 +83,7 @@ class SweepFile:
         if not now and time.monotonic() - self._written < self.seconds:
             return
         tensors = {"gradients": sweep.gradients} | {
-            f"{number}/{name}": tensor.detach().cpu().contiguous()
+            f"{number}/{name}": tensor
             for number, cotangent in enumerate(sweep.cotangents)
             for name, tensor in cotangent.items()
         }
@@ -101,7 +92,7 @@ class SweepFile:
             "move": sweep.move,
             "digest": _digest(tensors),
         }
-        write_atomically(self.path, save(tensors, {_FACTS: json.dumps(seal(facts))}))
+        write_tensors(self.path, "sweep", facts, tensors)
         self._written = time.monotonic()
 
 

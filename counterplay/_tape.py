@@ -67,7 +67,10 @@ class Tape:
         }
         leaves = [*inputs.values(), self._weights]
         rows = [
-            [given.get(name, torch.zeros_like(out)) for name, out in outputs.items()]
+            [
+                given[name] if name in given else torch.zeros_like(out)
+                for name, out in outputs.items()
+            ]
             for given in cotangents
         ]
         roots = list(outputs.values())

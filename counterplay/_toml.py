@@ -26,6 +26,15 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{str(path)!r} is not TOML: {error}.") from error
 
 
+def read_anchored(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file, in which relative paths start at its own folder.
+
+    Raises:
+        ConfigError: If the file is missing or is not TOML.
+    """
+    return anchored(read_toml(path), Path(path).parent)
+
+
 def anchored(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Tables in which the relative paths, which start at `folder`, are absolute.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import cases
 import pytest
 import torch
+from safetensors.torch import save
 
-from counterplay import _checkpoint
 from counterplay._checkpoint import fingerprint, FolderCheckpoints
 from counterplay.errors import RunError
 from counterplay.game import State
@@ -90,9 +90,7 @@ def test_half_a_file_is_found(tmp_path, share):
 
 def test_a_file_that_is_no_checkpoint_is_found(tmp_path):
     kept = FolderCheckpoints(tmp_path)
-    (tmp_path / "000000007.safetensors").write_bytes(
-        _checkpoint.save({"params": torch.zeros(2)})
-    )
+    (tmp_path / "000000007.safetensors").write_bytes(save({"params": torch.zeros(2)}))
     with pytest.raises(RunError, match=r"is damaged"):
         kept[7]
 
@@ -144,6 +142,6 @@ def test_the_head_alone_gives_the_fingerprint_or_is_called_damaged(tmp_path):
     path.write_bytes(content.replace(printed, printed[::-1]))
     with pytest.raises(RunError, match=r"is damaged: its bytes do not match"):
         kept.fingerprint_of(7)
-    path.write_bytes(_checkpoint.save({}, {"counterplay.state": "[]"}))
+    path.write_bytes(save({}, {"counterplay.state": "[]"}))
     with pytest.raises(RunError, match=r"is damaged"):
         kept.fingerprint_of(7)

@@ -10,7 +10,8 @@ import torch
 from counterplay import features
 from counterplay._checkpoint import fingerprint
 from counterplay._play import play
-from counterplay._recipe import read_toml, Recipe
+from counterplay._recipe import Recipe
+from counterplay._toml import read_toml
 from counterplay.data.ring import log_density
 from counterplay.errors import ConfigError, GameError
 from counterplay.metrics.target import of_samples

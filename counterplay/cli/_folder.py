@@ -22,7 +22,7 @@ from counterplay._lock import locked
 from counterplay._recipe import Recipe
 from counterplay._retrain import removed as without
 from counterplay._sealed import CHECKSUM, checksum, dumps, loads
-from counterplay._toml import anchored, read_toml
+from counterplay._toml import read_anchored, read_toml
 from counterplay._trajectory import make_plan, Plan, Trajectory
 from counterplay.cli._place import is_temporary, place, RUNS
 from counterplay.errors import RunError
@@ -254,7 +254,7 @@ def read_tables(path: Path) -> dict[str, Any]:
         RunError: If the run is not what was written.
     """
     if not path.is_dir():
-        return anchored(read_toml(path), path.parent)
+        return read_anchored(path)
     tables = read_toml(path / "run.toml")
     facts = tables.get("run", {})
     claimed = facts.pop(CHECKSUM, None)

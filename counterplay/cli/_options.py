@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, Positional
 
-from counterplay import executors
+from counterplay import _numerics, executors
 from counterplay._adjoint import (
     AbstractAdjoint,
     FirstOrder,
@@ -29,8 +29,8 @@ Names = Annotated[tuple[str, ...], arg(metavar="NAME")]
 Name = Annotated[str | None, arg(metavar="NAME")]
 Number = Annotated[int | None, arg(metavar="INT")]
 Executor = executors.Name | None
-Precision = Annotated[Literal["float32", "tf32", "bfloat16"] | None, arg(metavar="NAME")]
-MemoryFormat = Annotated[Literal["channels_last", "contiguous"] | None, arg(metavar="NAME")]
+Precision = Annotated[_numerics.Precision | None, arg(metavar="NAME")]
+MemoryFormat = Annotated[_numerics.MemoryFormat | None, arg(metavar="NAME")]
 Adjoint = Literal["unroll", "implicit", "first_order"]
 
 Tables = Mapping[str, Mapping[str, Any]]

@@ -14,6 +14,7 @@ from typing import get_args, Literal
 from counterplay.errors import ConfigError
 from counterplay.executors._executor import (
     Executor as Executor,
+    in_order as in_order,
     within_task as within_task,
 )
 from counterplay.executors.processes import Processes as Processes

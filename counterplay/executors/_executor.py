@@ -6,7 +6,7 @@ import pickle
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from io import BytesIO
@@ -56,6 +56,27 @@ class Executor(Protocol):
             The number of a task and its result, in the order in which they finish.
         """
         ...
+
+
+def in_order(
+    found: Iterable[tuple[int, Result]],
+    on_result: Callable[[Result], None] | None = None,
+) -> list[Result]:
+    """What an executor's `map` hands out, in the order of the tasks.
+
+    Args:
+        found: Numbers and results, in the order in which tasks finish.
+        on_result: Called with each result when it is there.
+
+    Returns:
+        The results.
+    """
+    by_number = {}
+    for number, result in found:
+        by_number[number] = result
+        if on_result is not None:
+            on_result(result)
+    return [by_number[number] for number in sorted(by_number)]
 
 
 class RemoteError(Exception):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from counterplay import _rng
+from counterplay._tensor_files import write_tensors
 from counterplay.errors import ConfigError, DataError
-from counterplay.features import _files, _frozen
+from counterplay.features import _frozen
 from counterplay.features._network import SmoothNetwork
 
 
@@ -57,7 +58,12 @@ class AbstractTrained:
             if each.name != "network"
         }
         tensors = self.network.state_dict()
-        _files.write(Path(path), type(self).__name__.lower(), facts, tensors)
+        write_tensors(Path(path), self.kind(), facts, tensors)
+
+    @classmethod
+    def kind(cls) -> str:
+        """What its files say they hold."""
+        return f"features.{cls.__name__.lower()}"
 
     @classmethod
     def from_parts(cls, facts: dict[str, Any], tensors: dict[str, Tensor]) -> Self:

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from counterplay._tensor_files import read_tensors, write_tensors
 from counterplay.errors import DataError
-from counterplay.features import _files
 from counterplay.features._map import identified
 from counterplay.game import Columns
 from counterplay.typing import FeatureMap
@@ -103,7 +103,7 @@ class Cached:
                 with torch.no_grad():
                     found = torch.cat([rows(part).cpu() for part in x.split(CHUNK)])
                 facts = {"map": self.name, "kind": kind, "hash": _hash(found)}
-                _files.write(path, "cached", facts, {"rows": found})
+                write_tensors(path, "features.cached", facts, {"rows": found})
             self._rows[kind, reference] = found
         return self._rows[kind, reference]
 
@@ -167,7 +167,7 @@ def _bytes(tensor: Tensor) -> bytes:
 def _read(path: Path, n: int) -> Tensor | None:
     """The rows of a file, or None if it is missing or damaged."""
     try:
-        _, facts, tensors = _files.read(path)
+        _, facts, tensors = read_tensors(path)
         rows = tensors["rows"]
         intact = len(rows) == n and facts["hash"] == _hash(rows)
     except (KeyError, TypeError, ValueError):

@@ -3,14 +3,14 @@
 import os
 from pathlib import Path
 
+from counterplay._tensor_files import read_tensors
 from counterplay.errors import DataError
-from counterplay.features import _files
 from counterplay.features._map import first_line
 from counterplay.features.autoencoder import Autoencoder
 from counterplay.features.classifier import Classifier
 
 
-_KINDS = {"classifier": Classifier, "autoencoder": Autoencoder}
+_KINDS = {map.kind(): map for map in (Classifier, Autoencoder)}
 
 
 def saved(path: str | os.PathLike[str]) -> Classifier | Autoencoder:
@@ -32,7 +32,7 @@ def saved(path: str | os.PathLike[str]) -> Classifier | Autoencoder:
             "`counterplay features`, or by the `save` of a trained map."
         )
     try:
-        kind, facts, tensors = _files.read(path)
+        kind, facts, tensors = read_tensors(path)
         return _KINDS[kind].from_parts(facts, tensors)
     except (DataError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from counterplay import features
+from counterplay._tensor_files import write_tensors
 from counterplay.errors import DataError, RunError
-from counterplay.features import _files
 from counterplay.game import Columns
 
 
@@ -97,7 +97,7 @@ def test_whatever_changes_the_features_has_a_file_of_its_own(data, tmp_path):
         lambda path: path.write_bytes(path.read_bytes()[:-9]),
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x55"),
-        lambda path: _files.write(path, "cached", {}, {}),
+        lambda path: write_tensors(path, "features.cached", {}, {}),
     ],
     ids=["truncated", "empty", "flipped", "other"],
 )
