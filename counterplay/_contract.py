@@ -28,7 +28,7 @@ def visible_at_zero(
         for name, column in batch.columns.items()
     }
     with torch.enable_grad():
-        view = state.view()
+        view = game.view(state)
         loss = game.losses[player](view, Batch(batch.index, columns), noise, weights)
         floating = {
             name: column for name, column in columns.items() if column.requires_grad

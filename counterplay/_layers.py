@@ -170,11 +170,11 @@ class Borrowed:
     more time in the former than in its layers.
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, prefix: str = ""):
         self.module = module
         # Tied tensors have one name in the state and several places in the module.
         names = {
-            id(tensor): name
+            id(tensor): prefix + name
             for tensors in (module.named_parameters(), module.named_buffers())
             for name, tensor in tensors
         }
@@ -221,6 +221,25 @@ def advance(
         u, v = f"{name}._u", f"{name}._v"
         moved[u], moved[v] = layer.advance(weight, buffers[u], buffers[v])
     return moved
+
+
+# What draws from PyTorch's global generator, and what mixes the rows of a batch.
+DRAWING = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.RReLU,
+)
+MIXING = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    BatchNorm,
+)
 
 
 def spectral_norm(module: nn.Module) -> nn.Module:

@@ -152,12 +152,11 @@ class Recipe:
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """Per table its keys and their defaults, `REQUIRED` where there is none."""
+        factory = games.load(self.game["name"])
         known = {
             "data": keys_of(datasets.maker(self.data["name"]), "dtype"),
             "nets": dict(nets.options_of(self.nets["name"])),
-            "game": keys_of(
-                games.load(self.game["name"]), "generator", "discriminator", "optimizers"
-            ),
+            "game": keys_of(factory, *nets.roles_of(factory), "n_classes", "optimizers"),
             "play": _PLAY_DEFAULTS,
             "features": {
                 **_PREPROCESSING,
@@ -197,20 +196,35 @@ class Recipe:
     def make_game(self) -> Game:
         """A fresh game; networks and their first parameters follow from the seed."""
         options = {k: v for k, v in self.game.items() if k != "name"}
-        factory = games.load(self.game["name"])
-        latent_dim = options.get(
-            "latent_dim", inspect.signature(factory).parameters["latent_dim"].default
-        )
-        x = self.splits.train["x"]
-        generator, discriminator = nets.pair(
+        factory, train = games.load(self.game["name"]), self.splits.train
+        if "n_classes" in inspect.signature(factory).parameters:
+            options["n_classes"] = self._n_classes
+        networks = nets.networks(
             self.nets["name"],
-            tuple(x.shape[1:]),
-            latent_dim=latent_dim,
+            nets.roles_of(factory),
+            tuple(train["x"].shape[1:]),
+            nets.sizes_of(factory, options),
             seed=self.seed,
-            dtype=x.dtype,
+            dtype=train["x"].dtype,
             **{k: v for k, v in self.nets.items() if k != "name"},
         )
-        return factory(generator, discriminator, **options)
+        return factory(*networks, **options)
+
+    @property
+    def _n_classes(self) -> int:
+        """The number of labels of the data.
+
+        Raises:
+            ConfigError: If it has none.
+        """
+        train = self.splits.train
+        if "y" not in train.tensors or train["y"].is_floating_point():
+            raise ConfigError(
+                f"The game {self.game['name']!r} needs labels, but the data "
+                f"{self.data['name']!r} has the columns {sorted(train.tensors)} and no "
+                "label `y`. Name its label column, or play a game without labels."
+            )
+        return len(train.class_names) or int(train["y"].max()) + 1
 
     def require_playable(self) -> None:
         """Refuse a recipe that would fail before its first move.

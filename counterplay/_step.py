@@ -73,7 +73,7 @@ def _respond(
     gradient: Gradient,
 ) -> tuple[tuple[Tensors, Tensors, Slots], Scalar]:
     """One player's new parameters, buffers and slots, and its loss."""
-    view = state.view()
+    view = game.view(state)
     entering = _layers.advance(
         game.spectral_layers[player], state.params[player], state.buffers[player]
     )

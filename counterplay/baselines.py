@@ -78,7 +78,7 @@ def discriminator_score(
     scores = torch.zeros(len(data), dtype=torch.float64)
     for batch, noise, weights in _batches(game, data, state, batch_size):
         with torch.enable_grad():
-            loss = game.losses[player](state.view(), batch, noise, weights.requires_grad_())
+            loss = game.losses[player](game.view(state), batch, noise, weights.requires_grad_())
             (term,) = torch.autograd.grad(loss, weights)
         scores[batch.index] = term.double() * len(batch)
     return scores
@@ -99,7 +99,7 @@ def gradient_norm(
             params: Tensors, along: Tensor, batch=batch, noise=noise, weights=weights
         ) -> Scalar:
             def loss(weights: Tensor) -> Scalar:
-                view = state.view()
+                view = game.view(state)
                 view[player].update(params)
                 return game.losses[player](view, batch, noise, weights)
 

@@ -6,6 +6,7 @@ loops, devices, recording or influence: a loss that honours its weights has all 
 
 import functools
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable, Self
@@ -14,6 +15,7 @@ import torch
 from torch import nn, Tensor
 
 from counterplay import _layers
+from counterplay._apply import apply_of as apply_of, Network as Network
 from counterplay.errors import DataError, GameError
 from counterplay.optim import Optimizer
 from counterplay.typing import (
@@ -28,22 +30,6 @@ from counterplay.typing import (
 )
 
 
-_DRAWING = (
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.FeatureAlphaDropout,
-    nn.RReLU,
-)
-_MIXING = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    _layers.BatchNorm,
-)
 STATE_PARTS = ("params", "buffers", "slots", "averages")
 Move = tuple[str, ...]  # the players that move together, each reading the same old state
 
@@ -228,32 +214,6 @@ class State:
         }
 
 
-class Network:
-    """A module as a function of every player's tensors; `apply_of` makes it."""
-
-    def __init__(self, player: str, module: nn.Module):
-        self.player = player
-        self._training = _layers.Borrowed(_layers.pure(module).train())
-        self._evaluation = _layers.Borrowed(_layers.pure(module).eval())
-
-    def __call__(self, params: Params, *inputs: Tensor) -> Tensor:
-        """The output in training mode; new buffers are written into `params[player]`.
-
-        Where the network is computed in bfloat16, its output is put back in float32.
-        """
-        output = self._training(params[self.player], *inputs)
-        return output.float() if output.dtype == torch.bfloat16 else output
-
-    def evaluated(self, params: Params, *inputs: Tensor) -> Tensor:
-        """The output in evaluation mode, for generating and scoring."""
-        return self._evaluation(params[self.player], *inputs)
-
-
-def apply_of(player: str, module: nn.Module) -> Network:
-    """The network of `player` as a function `(params, *inputs)` without side effects."""
-    return Network(player, module)
-
-
 @dataclass(frozen=True)
 class Game:
     """Players, losses, optimizers and a schedule.
@@ -271,6 +231,8 @@ class Game:
             batch.
         averages: Half-life, in moves of the player, of its moving average.
         couples_instances: Whether a network mixes the instances of a batch on purpose.
+        foresees: Whether losses foresee moves of others, whose memory they then read in
+            `params["P.slots"]`; its entry `updates` says how often player P has moved.
     """
 
     modules: Mapping[str, nn.Module]
@@ -282,6 +244,7 @@ class Game:
     readers: tuple[str, ...] = ("D",)
     averages: Mapping[str, float] = field(default_factory=dict)
     couples_instances: bool = False
+    foresees: bool = False
 
     def __post_init__(self):
         players = sorted(self.modules)
@@ -325,25 +288,25 @@ class Game:
 
     def n_reads(self, move: int) -> int:
         """How many moves before `move` read instances."""
-        return _n_before(self._reads, move)
+        return _n_before(self._counts[None], move)
 
     def n_updates(self, player: str, move: int) -> int:
         """How often `player` has moved before `move`."""
-        return _n_before(self._updates[player], move)
+        return _n_before(self._counts[player], move)
 
     @functools.cached_property
-    def _reads(self) -> list[bool]:
-        return [self.reads(move) for move in range(len(self.schedule))]
-
-    @functools.cached_property
-    def _updates(self) -> Mapping[str, list[bool]]:
-        return {p: [p in movers for movers in self.schedule] for p in self.players}
+    def _counts(self) -> Mapping[str | None, list[int]]:
+        """How often, before each move of the schedule, players moved and, at None, read."""
+        happens = {p: [p in movers for movers in self.schedule] for p in self.players}
+        happens[None] = [self.reads(move) for move in range(len(self.schedule))]
+        count = lambda each: list(itertools.accumulate(each, initial=0))
+        return {key: count(each) for key, each in happens.items()}
 
     @functools.cached_property
     def has_dropout(self) -> bool:
         """Whether a network draws from PyTorch's global generator."""
         return any(
-            isinstance(layer, _DRAWING)
+            isinstance(layer, _layers.DRAWING)
             for module in self.modules.values()
             for layer in module.modules()
         )
@@ -357,6 +320,14 @@ class Game:
     def spectral_layers(self) -> Mapping[str, Mapping[str, _layers.SpectralNorm]]:
         """Per player, the layers whose singular vectors move with it."""
         return {p: _layers.spectral_layers(net) for p, net in self.networks.items()}
+
+    def view(self, state: State) -> dict[str, Tensors]:
+        """What losses read of a state."""
+        found = state.view()
+        for name, slots in state.slots.items() if self.foresees else ():
+            count = torch.tensor(self.n_updates(name, state.step))
+            found[f"{name}.slots"] = {**slots, "updates": count}
+        return found
 
     def initial(self, *, device: torch.device | str | None = None) -> State:
         """The state before the first move, copied from the modules."""
@@ -383,15 +354,15 @@ class Game:
         )
 
 
-def _n_before(happens: Sequence[bool], move: int) -> int:
+def _n_before(counts: Sequence[int], move: int) -> int:
     """How often something that repeats with the schedule happens before a move."""
-    rounds, rest = divmod(move, len(happens))
-    return rounds * sum(happens) + sum(happens[:rest])
+    rounds, rest = divmod(move, len(counts) - 1)
+    return rounds * counts[-1] + counts[rest]
 
 
 def _refuse_batch_norm(player: str, module: nn.Module) -> None:
     for name, layer in module.named_modules():
-        if isinstance(layer, _MIXING):
+        if isinstance(layer, _layers.MIXING):
             raise GameError(
                 f"Player {player!r} has a {type(layer).__name__} at {name!r}. It mixes the "
                 "instances of a batch, so the influence of one instance is undefined. Use "

@@ -4,17 +4,24 @@ A game in the folder `games` is tested on the networks below; one with other pla
 its own in `MAKERS`, and settings that deserve the contract in `OPTIONS`.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn, Tensor
 
-from counterplay import _rng, games, optim
+from counterplay import _rng, games, nets, optim
 from counterplay.game import Columns, Game
 from counterplay.metrics.target import of_samples, of_state, Target
-from counterplay.nets import linear_generator, quadratic_discriminator, spectral_norm
+from counterplay.nets import (
+    linear_generator,
+    lstm_discriminator,
+    lstm_generator,
+    quadratic_discriminator,
+    spectral_norm,
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,13 @@ def points(n: int = 8, *, seed: int = 0, d: int = 2) -> Columns:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, generator=generator, dtype=torch.float64)
     return Columns({"x": x}, tuple(f"{seed}-{i}" for i in range(n)), kind="point")
+
+
+def labelled(n: int = 8, **options: Any) -> Columns:
+    """Normal points of two classes."""
+    data = points(n, **options)
+    y = torch.arange(n) % 2
+    return replace(data, tensors={**data.tensors, "y": y}, class_names=("even", "odd"))
 
 
 def networks(
@@ -79,6 +93,23 @@ def lqgan(**options: Any) -> Case:
     nets = generator.double(), discriminator.double()
     game = games.load("lqgan")(*nets, latent_dim=1, **options)
     return Case(game, points(d=1), wave_of(game, averaged=bool(game.averages)))
+
+
+def mad_gan(**options: Any) -> Case:
+    """MAD-GAN on windows of 4 steps of a noisy wave in two channels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = lstm_generator(1, 2, width=3)
+        discriminator = lstm_discriminator(2, width=3)
+    options = {"optimizer": "sgd", "lr_g": 0.1, "lr_d": 0.1, **options}
+    game = games.load("mad_gan")(
+        generator.double(), discriminator.double(), window=4, latent_dim=1, **options
+    )
+    time = torch.arange(11, dtype=torch.float64)
+    series = torch.stack([time.sin(), time.cos()], 1) + points(11).tensors["x"] / 10
+    windows = series.unfold(0, 4, 1).transpose(1, 2)
+    data = Columns({"x": windows}, tuple(map(str, range(8))), kind="window")
+    return Case(game, data, wave_of(game, averaged=bool(game.averages)))
 
 
 def rival() -> Case:
@@ -255,7 +286,7 @@ def combined(optimizer: str, schedule: str, extra: str) -> Case:
     )
 
 
-MAKERS: Mapping[str, Callable[..., Case]] = {"gan": gan, "lqgan": lqgan}
+MAKERS: Mapping[str, Callable[..., Case]] = {"gan": gan, "lqgan": lqgan, "mad_gan": mad_gan}
 OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "gan": (
         {},
@@ -264,7 +295,21 @@ OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"loss": "hinge", "simultaneous": True, "spectral": True},
         {"loss": "wasserstein", "n_critic": 2, "gradient_penalty": 10.0},
     ),
+    "infogan": ({"latent_dim": 5, "n_categories": 2, "n_continuous": 2},),
+    "ebgan": ({}, {"pulling_away": 0.1, "margin": 1.0}),
+    "gman": ({}, {"n_discriminators": 2, "harshness": 0.0}),
+    "amgan": (
+        {},
+        {"predefined": True, "latent_dim": 3},
+        *({"objective": name} for name in ("label", "gan", "acgan")),
+    ),
+    "unrolled": ({"n_foreseen": 2}, {"loss": "non_saturating", "simultaneous": False}),
     "lqgan": ({}, {"whitened": True, "simultaneous": True, "ema_halflife": 2.0}),
+    "mad_gan": (
+        {},
+        {"loss": "least_squares", "n_generator": 1, "ema_halflife": 2.0},
+        {"r1": 1.0, "optimizer": "adam"},
+    ),
 }
 PLAYED = tuple(
     (name, options) for name in games.names() for options in OPTIONS.get(name, ({},))
@@ -275,5 +320,19 @@ def make(name: str, **options: Any) -> Case:
     """The toy of a game."""
     if name in MAKERS:
         return MAKERS[name](**options)
-    game = games.load(name)(*networks(), latent_dim=2, **options)
-    return Case(game, points(), wave_of(game, averaged=bool(game.averages)))
+    factory = games.load(name)
+    parameters = inspect.signature(factory).parameters
+    sizes = {"latent_dim": 2, "n_classes": 2}
+    options = {k: v for k, v in sizes.items() if k in parameters} | options
+    roles = nets.roles_of(factory)
+    found = nets.networks(
+        "mlp",
+        roles,
+        (2,),
+        nets.sizes_of(factory, options),
+        width=4,
+        depth=1,
+        dtype=torch.float64,
+    )
+    game = factory(*found, **options)
+    return Case(game, labelled(), wave_of(game, averaged=bool(game.averages)))

@@ -2,21 +2,29 @@
 
 from counterplay._layers import spectral_norm
 from counterplay.nets import dcgan, resnet
+from counterplay.nets.families import names, networks, options_of
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
 from counterplay.nets.mlp import mlp
 from counterplay.nets.norms import without_batch_norm
-from counterplay.nets.pairs import names, options_of, pair
+from counterplay.nets.pairs import pair
+from counterplay.nets.recurrent import lstm_discriminator, lstm_generator
+from counterplay.nets.roles import roles_of, sizes_of
 
 
 __all__ = [
     "dcgan",
     "linear_generator",
+    "lstm_discriminator",
+    "lstm_generator",
     "mlp",
     "names",
+    "networks",
     "options_of",
     "pair",
     "quadratic_discriminator",
     "resnet",
+    "roles_of",
+    "sizes_of",
     "spectral_norm",
     "without_batch_norm",
 ]

@@ -69,7 +69,8 @@ def discriminator(
     norm: str = "group",
     spectral: bool = False,
     activation: str = "silu",
-) -> nn.Module:
+    n_out: int | None = None,
+) -> nn.Sequential:
     """Strided convolutions that halve the side, then one linear layer.
 
     Args:
@@ -80,10 +81,11 @@ def discriminator(
         spectral: Put spectral normalisation on every layer (Miyato et al. 2018, arXiv
             1802.05957).
         activation: Nonlinearity of the hidden layers.
+        n_out: Numbers per image that go out; None is a single logit, high for real, with
+            shape `(batch,)` instead of `(batch, 1)`.
 
     Returns:
-        The network, `(batch, channels, image_size, image_size) -> (batch,)`: logits, high
-        means real.
+        The network, `(batch, channels, image_size, image_size) -> (batch,)`.
 
     Raises:
         GameError: If `norm` is `"batch"`.
@@ -102,6 +104,10 @@ def discriminator(
             norm_named(norm if depth else "none", c_out),
             activation_named(activation),
         ]
-    layers += [nn.Flatten(1), nn.Linear(hidden[-1] * base * base, 1), nn.Flatten(0)]
+    layers += [nn.Flatten(1), nn.Linear(hidden[-1] * base * base, n_out or 1)]
+    if n_out is None:
+        layers.append(nn.Flatten(0))
     network = nn.Sequential(*layers)
-    return spectral_norm(network) if spectral else network
+    if spectral:
+        spectral_norm(network)
+    return network

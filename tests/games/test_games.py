@@ -115,6 +115,6 @@ def test_the_file_says_what_the_game_is(name):
 
 def test_a_game_that_does_not_exist_is_refused_with_the_nearest():
     with pytest.raises(
-        GameError, match=r"no game 'gann'; there are \['gan', .*nearest is 'gan'"
+        GameError, match=r"no game 'gann'; there are \[.*'gan', .*nearest is 'gan'"
     ):
         games.load("gann")

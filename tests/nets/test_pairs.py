@@ -4,7 +4,8 @@ from torch import nn
 
 from counterplay import nets
 from counterplay.errors import ConfigError, GameError
-from counterplay.nets.pairs import names, options_of, pair
+from counterplay.nets.families import names, options_of
+from counterplay.nets.pairs import pair
 
 
 @pytest.mark.parametrize(
