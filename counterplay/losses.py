@@ -4,7 +4,7 @@ Logits and scores are high for real, in every family.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args, Literal
 
 import torch
@@ -15,7 +15,19 @@ from counterplay.errors import GameError
 from counterplay.typing import Scalar, Weights
 
 
-Family = Literal["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
+Family = Literal[
+    "minimax",
+    "non_saturating",
+    "least_squares",
+    "hinge",
+    "wasserstein",
+    "kl",
+    "reverse_kl",
+    "pearson",
+    "neyman",
+    "squared_hellinger",
+]
+LIMIT = 4.0  # the logit beyond which f-divergences go on in a straight line
 Score = Callable[[Tensor], Tensor]  # inputs to one number each
 
 
@@ -113,7 +125,9 @@ class Adversarial:
     generator: Score
 
 
-def adversarial(name: Family | str) -> Adversarial:
+def adversarial(
+    name: Family | str, *, real_target: float = 1.0, real_share: float = 0.5
+) -> Adversarial:
     """The loss family called `name`.
 
     `minimax` and `non_saturating` share the discriminator's cross-entropy (nats); with a
@@ -122,22 +136,63 @@ def adversarial(name: Family | str) -> Adversarial:
     smooth. `wasserstein` is a distance only for a discriminator of bounded slope: add a
     gradient penalty or spectral normalisation.
 
+    The other five take the discriminator of the cross-entropy for `log(p / q)`, the ratio
+    `r` of the densities of instances and samples, and have the generator reduce an
+    f-divergence between them, by the gradient of `f(r) - r f'(r)`: KL(p, q) covers all
+    instances, KL(q, p) prefers likely samples. Beyond a logit of 4 each goes on in a
+    straight line, since powers of the ratio have heavy tails. They need a discriminator
+    that has learnt enough to be a ratio: several moves for each of the generator, no
+    smoothing, no penalty.
+
     Source: Goodfellow et al. 2014 (arXiv 1406.2661, eq. 1 and section 3); Mao et al. 2017
     (arXiv 1611.04076, eq. 9: targets 0, 1, 1); Lim and Ye 2017 (arXiv 1705.02894);
-    Arjovsky et al. 2017 (arXiv 1701.07875).
+    Arjovsky et al. 2017 (arXiv 1701.07875); Poole, Alemi, Sohl-Dickstein and Angelova 2016
+    (arXiv 1612.02780) for the f-divergences; Salimans et al. 2016 (arXiv 1606.03498,
+    section 3.4) for `real_target`; Creswell and Bharath 2016 (arXiv 1609.08661) for `real_share`.
 
     Args:
         name: The family.
+        real_target: What the discriminator is to say of an instance, 1 for "real";
+            0.9 is one-sided label smoothing. Of a fake it is always to say "fake".
+        real_share: How much instances count in the discriminator's loss against fakes.
+            With the minimax loss, a small share makes the generator cover all instances,
+            and a large one makes it keep to the likely ones.
 
     Returns:
         Its three functions.
 
     Raises:
-        GameError: If there is no such family.
+        GameError: If there is no such family, or a number is not between 0 and 1.
     """
     if name not in _FAMILIES:
         raise GameError(f"There is no loss {name!r}; there are {list(get_args(Family))}.")
-    return _FAMILIES[name]
+    if not 0 < real_target <= 1 or not 0 < real_share < 1:
+        raise GameError(
+            "`real_target` must be in (0, 1] and `real_share` in (0, 1), got "
+            f"real_target={real_target!r} and real_share={real_share!r}."
+        )
+    family = _FAMILIES[name]
+    if real_target == 1 and real_share == 0.5:
+        return family
+    target, share = real_target, 2 * real_share
+    return replace(
+        family,
+        real=lambda t: share * (target * family.real(t) + (1 - target) * family.fake(t)),
+        fake=lambda t: (2 - share) * family.fake(t),
+    )
+
+
+def _divergence(name: Family, power: float, factor: float) -> Adversarial:
+    """A generator that reduces `factor * r ** power` on its samples; the log at power 0."""
+
+    def generator(logits: Tensor) -> Tensor:
+        if power == 0:
+            return factor * logits
+        near = logits.clamp(-LIMIT, LIMIT)
+        value = factor * (power * near).exp()
+        return value * (1 + power * (logits - near))
+
+    return replace(_FAMILIES["minimax"], name=name, generator=generator)
 
 
 # Not `softplus`: PyTorch's becomes a straight line at 20, where its derivative jumps by
@@ -173,4 +228,12 @@ _FAMILIES = {
         fake=lambda logits: logits,
         generator=lambda logits: -logits,
     ),
+}
+# h(r) = f(r) - r f'(r), but for constants.
+_FAMILIES |= {
+    "kl": _divergence("kl", 1.0, -1.0),
+    "reverse_kl": _divergence("reverse_kl", 0.0, -1.0),
+    "pearson": _divergence("pearson", 2.0, -1.0),
+    "neyman": _divergence("neyman", -1.0, 2.0),
+    "squared_hellinger": _divergence("squared_hellinger", 0.5, -1.0),
 }

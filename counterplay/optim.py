@@ -227,6 +227,46 @@ def adamw(
     )
 
 
+def historical_averaging(rule: Optimizer, strength: float = 1.0) -> Optimizer:
+    """An optimizer whose player is also pulled to the mean of its earlier parameters.
+
+    To the player's loss comes `strength * |params - mean|^2`, where the mean, over all
+    moves of the player so far, counts as a constant. It is part of the memory.
+    Source: Salimans et al. 2016, arXiv 1606.03498, section 3.3.
+
+    Args:
+        rule: What moves the player.
+        strength: Factor of the squared distance.
+
+    Returns:
+        The optimizer.
+    """
+    _require("strength", strength, low=0.0)
+
+    def init(params: Tensors) -> Slots:
+        means = {f"history/{name}": param.clone() for name, param in params.items()}
+        return {**rule.init(params), **means}
+
+    def update(grads, slots, params, move, count):
+        own, means = {}, {}
+        for name, value in slots.items():
+            kept = means if name.startswith("history/") else own
+            kept[name.removeprefix("history/") if kept is means else name] = value
+        means = {
+            name: torch.lerp(means[name], param, 1 / (count + 1))
+            for name, param in params.items()
+        }
+        pulled = {
+            name: grad + 2 * strength * (params[name] - means[name])
+            for name, grad in grads.items()
+        }
+        moved, own = rule.update(pulled, own, params, move, count)
+        return moved, own | {f"history/{name}": mean for name, mean in means.items()}
+
+    description = {"historical_averaging": strength, **rule.description}
+    return Optimizer(init, update, description)
+
+
 def by_name(
     name: Name,
     lr: Rate,

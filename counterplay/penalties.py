@@ -1,4 +1,4 @@
-"""Penalties on the slope of a score, one value per instance.
+"""Penalties, mostly on the slope of a score, one value per instance.
 
 Each is a pure function of a score function, so it can stand inside `torch.autograd.grad`,
 inside `torch.func.grad` and under `torch.func.vmap` of it. The score must treat its rows
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from counterplay.typing import PerInstance
+from counterplay.typing import PerInstance, Scalar, Tensors
 
 
 Score = Callable[[Tensor], Tensor]  # inputs to one number each, high for real
@@ -64,6 +64,63 @@ def r2(score: Score, fake: Tensor) -> PerInstance:
         One penalty per sample; the paper multiplies by `gamma / 2`.
     """
     return _squared_slope(score, fake)
+
+
+def dragan(score: Score, real: Tensor, noise: Tensor) -> PerInstance:
+    """How far the slope of the score is from 1 around each instance.
+
+    `(|grad score(real + noise)| - 1)^2`.
+    Source: Kodali et al. 2017, arXiv 1705.07215.
+
+    Args:
+        score: The discriminator.
+        real: Instances.
+        noise: How far from each, same shape; the paper's is uniform and half a standard
+            deviation of the data wide.
+
+    Returns:
+        One penalty per instance; the paper multiplies by 10.
+    """
+    return (_root(_squared_slope(score, real + noise)) - 1).square()
+
+
+def consistency(score: Score, real: Tensor, changed: Tensor) -> PerInstance:
+    """How much the score of an instance differs from that of what was made of it.
+
+    Source: Zhang et al. 2020, arXiv 1910.12027.
+
+    Args:
+        score: The discriminator.
+        real: Instances.
+        changed: The same after an augmentation, such as `counterplay.augment` makes.
+
+    Returns:
+        One penalty per instance; the paper multiplies by 10.
+    """
+    difference = score(real) - score(changed)
+    return difference.square()
+
+
+def orthogonal(tensors: Tensors) -> Scalar:
+    """How far the filters of every matrix are from being orthogonal to each other.
+
+    The sum of the squared products of different rows; their lengths are free.
+    Source: Brock, Donahue and Simonyan 2019, arXiv 1809.11096, eq. 3.
+
+    Args:
+        tensors: A player's, such as `params["G"]`; those of fewer than two axes are left
+            out.
+
+    Returns:
+        The sum; the paper multiplies by 1e-4.
+    """
+    total = torch.zeros(())
+    for tensor in tensors.values():
+        if tensor.dim() > 1 and tensor.is_floating_point():
+            rows = tensor.flatten(1)
+            products = rows @ rows.T
+            total = total + (products - products.diag().diag()).square().sum()
+    return total
 
 
 def _squared_slope(score: Score, x: Tensor) -> Tensor:

@@ -296,6 +296,7 @@ OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"loss": "wasserstein", "n_critic": 2, "gradient_penalty": 10.0},
     ),
     "infogan": ({"latent_dim": 5, "n_categories": 2, "n_continuous": 2},),
+    "gaan": ({}, {"distance": "data", "generator_reconstructs": False, "n_critic": 2}),
     "ebgan": ({}, {"pulling_away": 0.1, "margin": 1.0}),
     "gman": ({}, {"n_discriminators": 2, "harshness": 0.0}),
     "amgan": (

@@ -17,6 +17,13 @@ def sp(u):
     return math.log1p(math.exp(u))
 
 
+def straight(t, h):
+    """`h(e^t)`, and beyond logits of 4 its tangent there, by finite differences."""
+    near = min(max(t, -4.0), 4.0)
+    slope = (h(math.exp(near + 1e-6)) - h(math.exp(near - 1e-6))) / 2e-6
+    return h(math.exp(near)) + slope * (t - near)
+
+
 # On logit t: D's loss on a real instance, D's on a fake, G's on a fake.
 formulas = {
     "minimax": (lambda t: sp(-t), sp, lambda t: -sp(t)),
@@ -28,6 +35,11 @@ formulas = {
     ),
     "hinge": (lambda t: max(0, 1 - t), lambda t: max(0, 1 + t), lambda t: -t),
     "wasserstein": (lambda t: -t, lambda t: t, lambda t: -t),
+    "kl": (lambda t: sp(-t), sp, lambda t: straight(t, lambda r: -r)),
+    "reverse_kl": (lambda t: sp(-t), sp, lambda t: -t),
+    "pearson": (lambda t: sp(-t), sp, lambda t: straight(t, lambda r: -(r**2))),
+    "neyman": (lambda t: sp(-t), sp, lambda t: straight(t, lambda r: 2 / r)),
+    "squared_hellinger": (lambda t: sp(-t), sp, lambda t: straight(t, lambda r: -(r**0.5))),
 }
 
 
@@ -126,7 +138,7 @@ def test_scores_come_from_one_call_on_both():
 
 def test_an_unknown_family_is_refused_with_the_choices():
     with pytest.raises(
-        GameError, match=r"no loss 'bce'; there are \['minimax', .*'wasserstein'\]"
+        GameError, match=r"no loss 'bce'; there are \['minimax', .*'wasserstein'"
     ):
         adversarial("bce")
 
@@ -152,3 +164,61 @@ def test_samples_of_another_shape_than_the_instances_are_refused():
     text = r"samples have shape \(1, 2, 2\), but the instances have \(4,\)"
     with pytest.raises(GameError, match=text):
         scores(lambda x: x, torch.ones(3, 4), torch.ones(3, 1, 2, 2))
+
+
+F = {  # f of the divergence E_q f(p / q) that a generator is to reduce
+    "kl": lambda r: r * r.log(),
+    "reverse_kl": lambda r: -r.log(),
+    "pearson": lambda r: (r - 1).square(),
+    "neyman": lambda r: (1 - r).square() / r,
+    "squared_hellinger": lambda r: (r.sqrt() - 1).square(),
+}
+
+
+def normal_logpdf(x, mean):
+    return -(x - mean).square() / 2 - math.log(2 * math.pi) / 2
+
+
+@pytest.mark.parametrize("name", F)
+def test_with_the_true_ratio_a_generator_descends_its_divergence(name):
+    # q = N(m, 1) against p = N(0, 1); the derivative by m of the divergence, by quadrature,
+    # against the mean slope of the loss on samples x = m + z with the ratio held.
+    x = torch.linspace(-12, 12, 20_001, dtype=torch.float64)
+    m = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    ratio = (normal_logpdf(x, torch.zeros(())) - normal_logpdf(x, m)).exp()
+    divergence = torch.trapezoid(normal_logpdf(x, m).exp() * F[name](ratio), x)
+    (expected,) = torch.autograd.grad(divergence, m)
+    samples = (0.3 + x).requires_grad_()
+    logits = normal_logpdf(samples, torch.zeros(())) - normal_logpdf(samples, 0.3)
+    values = adversarial(name).generator(logits)
+    (slopes,) = torch.autograd.grad(values.sum(), samples)
+    found = torch.trapezoid(normal_logpdf(x, torch.zeros(())).exp() * slopes, x)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def best_logits(**options):
+    """What a discriminator says in the end where instances are three times as likely."""
+    p, q = 0.75, 0.25
+    logit = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    family = adversarial("minimax", **options)
+    for _ in range(4_000):
+        loss = p * family.real(logit) + q * family.fake(logit)
+        (slope,) = torch.autograd.grad(loss, logit)
+        logit = (logit - 0.5 * slope).detach().requires_grad_()
+    return float(logit.detach().sigmoid())
+
+
+def test_smoothing_lowers_what_the_best_discriminator_says_of_instances():
+    assert best_logits(real_target=0.9) == pytest.approx(0.9 * 0.75, abs=1e-9)
+
+
+def test_a_share_weighs_instances_against_fakes():
+    expected = 0.2 * 0.75 / (0.2 * 0.75 + 0.8 * 0.25)
+    assert best_logits(real_share=0.2) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"real_target": 0.0}, {"real_share": 1.0}])
+def test_a_share_or_a_target_out_of_range_is_refused(options):
+    (text,) = (f"{name}={value}" for name, value in options.items())
+    with pytest.raises(GameError, match=text):
+        adversarial("minimax", **options)

@@ -185,3 +185,41 @@ def test_an_optimizer_by_name_is_the_one_by_function(name, options, same):
 def test_an_impossible_optimizer_is_refused(make, text):
     with pytest.raises(GameError, match=text):
         make()
+
+
+def test_history_pulls_to_the_mean_of_earlier_parameters():
+    rule = optim.historical_averaging(optim.sgd(0.1), strength=2.0)
+    params = {"x": torch.tensor([1.0], dtype=torch.float64)}
+    slots, seen = rule.init(params), []
+    for count in range(4):
+        seen.append(params["x"])
+        mean = torch.stack(seen).mean(0)
+        slope = torch.tensor([0.5], dtype=torch.float64)
+        expected = params["x"] - 0.1 * (slope + 4 * (params["x"] - mean))
+        params, slots = rule.update({"x": slope}, slots, params, count, count)
+        torch.testing.assert_close(params["x"], expected)
+
+
+def test_history_settles_a_game_that_would_not_settle():
+    # Salimans et al. 2016, section 3.3: min over x, max over y of (f(x) - 1) (y - 1).
+    def slopes(x, y):
+        value, slope = (x, 1.0) if x < 0 else (x * x, 2 * x)
+        return slope * (y - 1), -(value - 1)
+
+    ends = {}
+    for strength in (0.0, 1.0):
+        rule = optim.historical_averaging(optim.sgd(0.01), strength)
+        params = {"x": torch.tensor(0.5).double(), "y": torch.tensor(0.2).double()}
+        slots = rule.init(params)
+        for move in range(6_000):
+            grads = dict(
+                zip(
+                    "xy",
+                    map(torch.as_tensor, slopes(params["x"], params["y"])),
+                    strict=True,
+                )
+            )
+            params, slots = rule.update(grads, slots, params, move, move)
+        ends[strength] = [float(params[name]) for name in "xy"]
+    assert ends[1.0] == pytest.approx([1.0, 1.0], abs=0.1)
+    assert ends[0.0] != pytest.approx([1.0, 1.0], abs=0.1)

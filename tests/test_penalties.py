@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from counterplay.penalties import gradient_norm, r1, r2
+from counterplay.penalties import consistency, dragan, gradient_norm, orthogonal, r1, r2
 
 
 penalties = {
@@ -150,3 +150,25 @@ def test_a_flat_score_has_finite_derivatives(penalty):
     (second,) = torch.autograd.grad(gradient.sum(), slope, allow_unused=True)
     assert gradient.tolist() == [0.0, 0.0]
     assert second is None or second.isfinite().all()
+
+
+def test_around_an_instance_a_slope_of_one_costs_nothing():
+    x, noise = float64(5, 3), float64(5, 3, seed=1)
+    direction = torch.tensor([0.6, 0.8, 0.0], dtype=torch.float64)
+    for length, expected in {1.0: 0.0, 3.0: 4.0}.items():
+        found = dragan(lambda x, length=length: length * (x @ direction), x, noise)
+        torch.testing.assert_close(found, torch.full((5,), expected).double())
+
+
+def test_an_unchanged_score_is_consistent():
+    x = float64(5, 3)
+    score = lambda x: x.square().sum(1)
+    assert not consistency(score, x, -x).any()
+    torch.testing.assert_close(consistency(score, x, 2 * x), (3 * score(x)).square())
+
+
+def test_only_different_filters_must_be_orthogonal():
+    wide = 3 * torch.eye(2, 4, dtype=torch.float64)
+    assert float(orthogonal({"weight": wide, "bias": torch.ones(2)})) == 0
+    same = torch.ones(2, 1, 2, 2, dtype=torch.float64)  # filters of a convolution
+    assert float(orthogonal({"weight": same})) == 2 * 4**2

@@ -3,7 +3,7 @@
 Players: G, the generator and the encoder together; D, the discriminator of pairs of an
 instance and a latent, with logits that are high for an instance and its encoding.
 Columns: x, what is generated.
-Source: Dumoulin et al. 2017, arXiv 1606.00704, eq. 1 and algorithm 1; the authors' code.
+Source: Dumoulin et al. 2017, arXiv 1606.00704, algorithm 1; the authors' code.
 Differs: Adam has an epsilon inside its root, which smooths its step. Both players move at
 once, as in the authors' code.
 """

@@ -2,8 +2,8 @@
 
 Players: G, the generator; D, the discriminator, with a logit per class and one for fakes.
 Columns: x, what is generated; y, its label.
-Source: Zhou et al. 2018, arXiv 1703.02000, eq. 13 to 16 (AM-GAN), section 2 (LabelGAN) and
-section 6 (GAN*, AC-GAN*).
+Source: Zhou et al. 2018, arXiv 1703.02000, which also defines LabelGAN, GAN* and AC-GAN* as
+they are here, and the authors' code.
 Differs: Adam has an epsilon inside its root. In GAN* and AC-GAN* the last logit is that of
 fakes too, with its sign turned, so that all four objectives play the same networks.
 """

@@ -3,7 +3,7 @@
 Players: G, the generator and the encoder together; D, the discriminator of pairs of an
 instance and a latent, with logits that are high for an instance and its encoding.
 Columns: x, what is generated.
-Source: Donahue, Krähenbühl and Darrell 2017, arXiv 1605.09782, eq. 3 and section 3.4.
+Source: Donahue, Krähenbühl and Darrell 2017, arXiv 1605.09782, section 3.
 Differs: players alternate by default, as the authors' code does but for one move of D each;
 `simultaneous=True` moves both at once, as it does then. Adam has an epsilon inside its
 root, which smooths its step.

@@ -2,7 +2,7 @@
 
 Players: G, the generator; D, an autoencoder that rebuilds instances well and samples badly.
 Columns: x, what is generated.
-Source: Zhao, Mathieu and LeCun 2017, arXiv 1609.03126, eq. 1, 2 and 4.
+Source: Zhao, Mathieu and LeCun 2017, arXiv 1609.03126, section 2.
 Differs: the energy is the mean squared error per number, so that the margin does not depend
 on the size of an instance. The margin holds for each sample by itself, and the
 pulling-away term compares codes of all pairs, as in the paper.

@@ -2,7 +2,7 @@
 
 Players: G, the generator; D0, D1, ..., discriminators with logits that are high for real.
 Columns: x, what is generated.
-Source: Durugkar, Gemp and Mahadevan 2017, arXiv 1611.01673, section 3.
+Source: Durugkar, Gemp and Mahadevan 2017, arXiv 1611.01673, and the authors' code.
 Differs: every discriminator sees the whole batch but its own samples, where the authors'
 code gives each its own share of the data; the discriminators differ by their first
 parameters, or as they are built. Weights of the mean are those of the discriminators'

@@ -51,6 +51,7 @@ ROLES: Mapping[str, Role] = {
     "featured_classifier": Role("x", ("n_classes",), features=True),
     "code_discriminator": Role("x", ("1", "n_categories", "n_continuous")),
     "task_discriminator": Role("x", ("1", "n_tasks")),
+    "headed_discriminator": Role("x", ("1", "n_changes")),
     "autoencoder": Role("x", ("x",), features=True),
 }
 Sizes = Mapping[str, int]  # `latent_dim`, `n_classes` and whatever else roles speak of

@@ -236,9 +236,127 @@ def test_an_unrolled_gan_foresees_the_discriminators_own_move():
         ("infogan", {"latent_dim": 3}, r"latent_dim=3 numbers must hold n_categories=10"),
         ("amgan", {"objective": "best"}, r"one of \['am', 'label'.* got 'best'"),
         ("amgan", {"predefined": True, "latent_dim": 1}, r"its 2 indicators, .*latent_dim=1"),
+        ("ssgan", {"n_tasks": 3}, r"`n_tasks` must be 4, .* got 3"),
+        ("msgan", {"weight_g": -1.0}, r"`n_tasks` must be 5, .* got 5, 1, -1\.0"),
+        ("dag", {"n_changes": 5}, r"\['rotation'\] have 4 changes, .* got 5"),
+        ("semi_supervised_gan", {"labelled_weight": -1.0}, r"at least 2, got -1\.0, 1\.0"),
+        ("cegan", {"n_neighbours": 0}, r"`n_neighbours` must be at least 1, .* got 0"),
+        ("gaan", {"as_real": 1.0}, r"`as_real` in \[0, 1\), .* got 'features', 1\.0"),
         ("unrolled", {"n_foreseen": -1}, r"`n_foreseen` must be at least 0, got -1"),
     ],
 )  # fmt: skip
 def test_impossible_options_are_refused(name, options, text):
     with pytest.raises(GameError, match=text):
         cases.make(name, **options)
+
+
+def test_ssgan_classes_the_turns_of_instances_and_of_samples():
+    case = cases.make("ssgan")
+    params, batch, noise, ones = first_move(case)
+    x, k = batch["x"], noise["turns"]
+    fake = applied(case, "G", noise["z"])
+    turn = lambda x: torch.stack(
+        [turned_point(p, int(i)) for p, i in zip(x, k, strict=True)]
+    )
+    real, made = applied(case, "D", x)[:, 0], applied(case, "D", fake)[:, 0]
+    expected_d = (
+        (1 - real).relu().mean()
+        + (1 + made).relu().mean()
+        + class_entropy(applied(case, "D", turn(x))[:, 1:], k)
+    )
+    expected_g = -made.mean() + 0.2 * class_entropy(
+        applied(case, "D", turn(fake))[:, 1:], k
+    )
+    for player, expected in {"D": expected_d, "G": expected_g}.items():
+        found = case.game.losses[player](params, batch, noise, ones)
+        torch.testing.assert_close(found, expected)
+
+
+def turned_point(point, quarters):
+    angle = quarters * math.pi / 2
+    turn = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    return torch.tensor(turn, dtype=torch.float64) @ point
+
+
+def test_msgan_asks_nothing_of_samples_that_are_classed_like_instances():
+    case = cases.make("msgan")
+    params, _, noise, ones = first_move(case)
+    fake = applied(case, "G", noise["z"])
+    batch = Batch(torch.arange(6), {"x": fake.detach()})  # the samples themselves
+    found = case.game.losses["G"](params, batch, noise, ones)
+    torch.testing.assert_close(found, -applied(case, "D", fake)[:, 0].mean())
+
+
+def test_dag_without_weight_is_the_gan_and_its_term_reaches_the_generator():
+    case = cases.make("dag", weight_g=0.0, weight_d=0.0)
+    params, batch, noise, ones = first_move(case)
+    real = applied(case, "D", batch["x"])[:, 0]
+    made = applied(case, "D", applied(case, "G", noise["z"]))[:, 0]
+    expected = cross_entropy(real, torch.ones(6).double()) + cross_entropy(
+        made, torch.zeros(6).double()
+    )
+    torch.testing.assert_close(case.game.losses["D"](params, batch, noise, ones), expected)
+    heads = cases.make("dag")
+    gap = heads.game.losses["G"](params, batch, noise, ones) - case.game.losses["G"](
+        params, batch, noise, ones
+    )
+    assert float(gap.detach()) != 0
+    (slope,) = torch.autograd.grad(
+        heads.game.losses["G"](
+            params | {"G": {k: v.requires_grad_() for k, v in params["G"].items()}},
+            batch, noise, ones,
+        ) - case.game.losses["G"](params, batch, noise, ones),
+        params["G"]["0.weight"],
+    )  # fmt: skip
+    assert slope.any()
+
+
+def test_a_semi_supervised_classifier_has_an_implicit_class_of_fakes():
+    case = cases.make("semi_supervised_gan", labelled_weight=3.0)
+    params, batch, noise, ones = first_move(case)
+    y = torch.tensor([0, -1, 1, -1, -1, 0])
+    batch = Batch(batch.index, {"x": batch["x"], "y": y})
+    real, features = applied(case, "D", batch["x"])
+    fake, of_fake = applied(case, "D", applied(case, "G", noise["z"]))
+    with_fake = [
+        torch.cat([l, torch.zeros(6, 1).double()], 1).softmax(1) for l in (real, fake)
+    ]
+    expected = (
+        3.0 * class_entropy(real[y >= 0], y[y >= 0]) * 3 / 6
+        - (1 - with_fake[0][:, -1]).log().mean() / 2
+        - with_fake[1][:, -1].log().mean() / 2
+    )
+    torch.testing.assert_close(case.game.losses["D"](params, batch, noise, ones), expected)
+    expected = (features.mean(0) - of_fake.mean(0)).square().mean()
+    torch.testing.assert_close(case.game.losses["G"](params, batch, noise, ones), expected)
+
+
+def test_cegan_pushes_a_sample_away_from_its_neighbours():
+    G, D = Given(lambda z: z), Given(lambda x: 0 * x[:, 0])
+    game = games.load("cegan")(G, D, latent_dim=2, entropy=1.0, n_neighbours=1)
+    z = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 5.0]], dtype=torch.float64)
+    z.requires_grad_()
+    loss = game.losses["G"](game.initial().view(), None, {"z": z}, None)
+    (slope,) = torch.autograd.grad(loss, z)
+    expected = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, -1.0]]).double() / 3
+    torch.testing.assert_close(slope, expected)  # descending it moves against the crowd
+
+
+def test_gaans_generator_is_at_rest_where_mean_scores_agree():
+    case = cases.make("gaan", generator_reconstructs=False)
+    params, _, noise, ones = first_move(case)
+    fake = applied(case, "G", noise["z"])
+    batch = Batch(torch.arange(6), {"x": fake.flip(0).detach()})
+    assert float(case.game.losses["G"](params, batch, noise, ones).detach()) < 1e-15
+
+
+def test_gaans_constraint_compares_distances_in_features_and_latents():
+    case = cases.make("gaan", reconstruct=0.0, constraint=2.0)
+    params, batch, noise, ones = first_move(case)
+    codes = applied(case, "E", batch["x"])
+    rebuilt = applied(case, "D", applied(case, "G", codes))[1]
+    fake = applied(case, "D", applied(case, "G", noise["z"]))[1]
+    assert rebuilt.shape == (6, 4)
+    f, g = (rebuilt - fake).mean(), (codes - noise["z"]).mean()
+    expected = 2.0 * (f - math.sqrt(2 / 4) * g).square()
+    torch.testing.assert_close(case.game.losses["E"](params, batch, noise, ones), expected)

@@ -8,7 +8,7 @@ from counterplay.nets.roles import ROLES
 
 SIZES = {
     "latent_dim": 4, "n_classes": 3, "n_discriminators": 2, "n_categories": 2,
-    "n_continuous": 1, "n_tasks": 4,
+    "n_continuous": 1, "n_tasks": 4, "n_changes": 4,
 }  # fmt: skip
 N = 5
 
