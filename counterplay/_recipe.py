@@ -152,11 +152,10 @@ class Recipe:
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """Per table its keys and their defaults, `REQUIRED` where there is none."""
-        factory = games.load(self.game["name"])
         known = {
             "data": keys_of(datasets.maker(self.data["name"]), "dtype"),
             "nets": dict(nets.options_of(self.nets["name"])),
-            "game": keys_of(factory, *nets.roles_of(factory), "n_classes", "optimizers"),
+            "game": options_of_game(self.game["name"]),
             "play": _PLAY_DEFAULTS,
             "features": {
                 **_PREPROCESSING,
@@ -384,6 +383,12 @@ _METRIC_DEFAULTS: dict[str, Any] = {
     "seed": 1,
     "options": {},
 }
+
+
+def options_of_game(name: str) -> dict[str, Any]:
+    """What the table `[game]` may hold for a game, with the defaults."""
+    factory = games.load(name)
+    return keys_of(factory, *nets.roles_of(factory), "n_classes", "optimizers")
 
 
 def _feature_maker(name: str) -> Callable[..., FeatureMap]:

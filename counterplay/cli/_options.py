@@ -50,6 +50,13 @@ def recipe_of(
     Returns:
         The recipe, checked; relative paths that are left start at the working folder.
     """
+    return Recipe.from_tables(tables_of(base, overrides, named=named))
+
+
+def tables_of(
+    base: Tables, overrides: Sequence[str] = (), *, named: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The tables of `recipe_of`, unchecked."""
     tables: dict[str, Any] = copy.deepcopy({k: v for k, v in base.items() if k != "run"})
     for key, value in (named or {}).items():
         if value is None:
@@ -60,7 +67,7 @@ def recipe_of(
         tables.setdefault(table, {})[last] = value
     for assignment in overrides:
         _assign(tables, assignment)
-    return Recipe.from_tables(anchored(tables, Path()))
+    return anchored(tables, Path())
 
 
 def require_same(wanted: Recipe, played: Recipe, path: Path) -> None:
@@ -113,10 +120,11 @@ def _assign(tables: dict[str, Any], assignment: str) -> None:
             raise ConfigError(
                 f"`--set {assignment}` goes through {name!r}, which is no table."
             )
-    table[last] = _value(text)
+    table[last] = value_of(text)
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """What `KEY=VALUE` gives: TOML, or text as it stands."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:  # text needs no quotes

@@ -319,7 +319,8 @@ def test_a_semi_supervised_classifier_has_an_implicit_class_of_fakes():
     real, features = applied(case, "D", batch["x"])
     fake, of_fake = applied(case, "D", applied(case, "G", noise["z"]))
     with_fake = [
-        torch.cat([l, torch.zeros(6, 1).double()], 1).softmax(1) for l in (real, fake)
+        torch.cat([logits, torch.zeros(6, 1).double()], 1).softmax(1)
+        for logits in (real, fake)
     ]
     expected = (
         3.0 * class_entropy(real[y >= 0], y[y >= 0]) * 3 / 6

@@ -1,13 +1,10 @@
 """The table of docs/metrics.md is what the facts say; run this file to write it again."""
 
 import inspect
-from pathlib import Path
+
+import pages
 
 from counterplay import metrics
-
-
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
-BEGIN, END = "<!-- table -->\n", "<!-- end -->\n"
 
 
 def written():
@@ -28,17 +25,9 @@ def written():
     return "\n".join(rows) + "\n"
 
 
-def split():
-    text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
-    table, after = rest.split(END)
-    return before, table, after
-
-
 def test_the_table_holds_every_metric_and_its_facts():
-    assert split()[1] == written()
+    assert pages.table_of("metrics.md") == written()
 
 
 if __name__ == "__main__":
-    before, _, after = split()
-    PAGE.write_text(before + BEGIN + written() + END + after)
+    pages.rewrite("metrics.md", written())
