@@ -27,6 +27,8 @@ def gan(
     *,
     latent_dim: int = 32,
     loss: losses.Family = "non_saturating",
+    real_target: float = 1.0,
+    real_share: float = 0.5,
     simultaneous: bool = False,
     n_critic: int = 1,
     gradient_penalty: float = 0.0,
@@ -50,6 +52,8 @@ def gan(
         discriminator: From samples or instances to one logit each, high for real.
         latent_dim: Size of the latent, which is standard normal.
         loss: Family of losses.
+        real_target: What D is to say of an instance; 0.9 is one-sided label smoothing.
+        real_share: How much instances count in D's loss against samples.
         simultaneous: Whether both players move at once, reading the same old state;
             otherwise D moves first and G sees the new D.
         n_critic: Moves of D for each move of G.
@@ -84,7 +88,7 @@ def gan(
     for name, factor in {"gradient_penalty": gradient_penalty, "r1": r1, "r2": r2}.items():
         if factor < 0:
             raise GameError(f"`{name}` must be at least 0 (0 is off), got {factor!r}.")
-    family = losses.adversarial(loss)
+    family = losses.adversarial(loss, real_target=real_target, real_share=real_share)
     G, D = apply_of("G", generator), apply_of("D", discriminator)
     like = next(generator.parameters())
 
