@@ -10,7 +10,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 
 
-def made(environment: Path, needed: Path, bare: Path, absent: Sequence[str]) -> Path:
+def made(
+    environment: Path, needed: Path, bare: Path | None = None, absent: Sequence[str] = ()
+) -> Path:
     """The interpreter of an environment, made at the first call.
 
     Args:
@@ -26,7 +28,8 @@ def made(environment: Path, needed: Path, bare: Path, absent: Sequence[str]) -> 
     venv.create(environment, with_pip=True, clear=True)
     install = [python, "-m", "pip", "install", "--quiet"]
     subprocess.run([*install, "-r", needed], check=True)
-    subprocess.run([*install, "--no-deps", "-r", bare], check=True)
+    if bare is not None:
+        subprocess.run([*install, "--no-deps", "-r", bare], check=True)
     found = subprocess.check_output(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
     )

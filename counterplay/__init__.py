@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from counterplay import (
         baselines as baselines,
         data as data,
+        estimators as estimators,
         executors as executors,
         fairness as fairness,
         features as features,
@@ -73,7 +74,7 @@ _HOME = {
     "verify": "_verify",
 }
 _FAMILIES = ("data", "features", "games", "metrics", "nets")
-_MODULES = ("baselines", "executors", "fairness", "optim", "ranks", "scoring")
+_MODULES = ("baselines", "estimators", "executors", "fairness", "optim", "ranks", "scoring")
 
 
 def __getattr__(name: str) -> Any:

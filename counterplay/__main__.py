@@ -29,7 +29,10 @@ VERBS = {
     "fairness": "Measure how equally a run's generator makes the classes of its data.",
     "report": "Write everything a run folder holds into one HTML page.",
     "features": "Train a feature map on your own data and save it to a file.",
-    "list": "List the games, nets, data sets, metrics, feature maps or adjoints.",
+    "fit": "Fit a detector of outliers or of faults in series, and write it to a folder.",
+    "predict": "Score new rows or series by a model that was fitted before.",
+    "compare": "Play several games on the same data, and compare what they come to.",
+    "list": "List games, nets, data sets, metrics, feature maps, adjoints or estimators.",
     "experiment": "Run an experiment that a TOML file describes.",
 }
 REFUSALS = {  # of the system, which no program can prevent

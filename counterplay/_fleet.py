@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
 from counterplay._play import continue_run
@@ -184,11 +184,10 @@ def first_draws(game: Game, plan: Plan, since: int, n_steps: int) -> Tensor:
 
 def against_vmap(game: Game, plan: Plan) -> str:
     """Why runs are better played one after the other; empty if they are not."""
-    convolutions = any(
-        isinstance(layer, _ConvNd)
-        for module in game.modules.values()
-        for layer in module.modules()
-    )
+    layers = [layer for module in game.modules.values() for layer in module.modules()]
+    if any(isinstance(layer, nn.RNNBase) for layer in layers):
+        return "PyTorch's recurrent layers cannot be vmapped"
+    convolutions = any(isinstance(layer, _ConvNd) for layer in layers)
     if convolutions and torch.device(plan.numerics.device).type == "cpu":
         return "vmapped convolutions are slow on a CPU"
     if plan.numerics.precision == "bfloat16":

@@ -78,7 +78,8 @@ def discriminator_score(
     scores = torch.zeros(len(data), dtype=torch.float64)
     for batch, noise, weights in _batches(game, data, state, batch_size):
         with torch.enable_grad():
-            loss = game.losses[player](game.view(state), batch, noise, weights.requires_grad_())
+            view = game.view(state)
+            loss = game.losses[player](view, batch, noise, weights.requires_grad_())
             (term,) = torch.autograd.grad(loss, weights)
         scores[batch.index] = term.double() * len(batch)
     return scores

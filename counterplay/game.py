@@ -297,10 +297,12 @@ class Game:
     @functools.cached_property
     def _counts(self) -> Mapping[str | None, list[int]]:
         """How often, before each move of the schedule, players moved and, at None, read."""
-        happens = {p: [p in movers for movers in self.schedule] for p in self.players}
-        happens[None] = [self.reads(move) for move in range(len(self.schedule))]
+        reads = [self.reads(move) for move in range(len(self.schedule))]
+        moved = {p: [p in movers for movers in self.schedule] for p in self.players}
         count = lambda each: list(itertools.accumulate(each, initial=0))
-        return {key: count(each) for key, each in happens.items()}
+        return {None: count(reads)} | {
+            player: count(each) for player, each in moved.items()
+        }
 
     @functools.cached_property
     def has_dropout(self) -> bool:

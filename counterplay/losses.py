@@ -148,7 +148,8 @@ def adversarial(
     (arXiv 1611.04076, eq. 9: targets 0, 1, 1); Lim and Ye 2017 (arXiv 1705.02894);
     Arjovsky et al. 2017 (arXiv 1701.07875); Poole, Alemi, Sohl-Dickstein and Angelova 2016
     (arXiv 1612.02780) for the f-divergences; Salimans et al. 2016 (arXiv 1606.03498,
-    section 3.4) for `real_target`; Creswell and Bharath 2016 (arXiv 1609.08661) for `real_share`.
+    section 3.4) for `real_target`; Creswell and Bharath 2016 (arXiv 1609.08661) for
+    `real_share`.
 
     Args:
         name: The family.

@@ -13,9 +13,10 @@ import torch
 from torch import nn, Tensor
 
 from counterplay import _rng, games, nets, optim
-from counterplay.game import Columns, Game
+from counterplay.game import apply_of, Columns, Game
 from counterplay.metrics.target import of_samples, of_state, Target
 from counterplay.nets import (
+    gaal,
     linear_generator,
     lstm_discriminator,
     lstm_generator,
@@ -286,7 +287,45 @@ def combined(optimizer: str, schedule: str, extra: str) -> Case:
     )
 
 
-MAKERS: Mapping[str, Callable[..., Case]] = {"gan": gan, "lqgan": lqgan, "mad_gan": mad_gan}
+def gaal_case(name: str, **options: Any) -> Case:
+    """A small SO-GAAL or MO-GAAL on rows in [0, 1], with a smooth number of D."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        own = {"n_generators": 3} if name == "mo_gaal" else {}
+        G = gaal.generators(2, 3) if own else gaal.generator(2)
+        D = gaal.discriminator(2, 4)
+    for param in G.parameters():  # away from the identity, where rectifiers have kinks
+        param.data += 0.1 * torch.rand(param.shape, generator=_rng.generator(0, "case"))
+    settings = {"n_active": 2, "n_frozen": 2, "lr_g": 0.1, "lr_d": 0.1, **own, **options}
+    game = games.load(name)(G.double(), D.double(), **settings)
+    data = points()
+    x = data["x"].sigmoid()
+    metric = of_state(
+        lambda params: wave(apply_of("D", D.double()).evaluated(params, x[:5] + 0.01)),
+        name="wave",
+        higher_is_better=True,
+        averaged=bool(game.averages),
+    )
+    return Case(game, Columns({"x": x}, data.ids), metric)
+
+
+def so_gaal(**options: Any) -> Case:
+    """A small SO-GAAL."""
+    return gaal_case("so_gaal", **options)
+
+
+def mo_gaal(**options: Any) -> Case:
+    """A small MO-GAAL of three generators."""
+    return gaal_case("mo_gaal", **options)
+
+
+MAKERS: Mapping[str, Callable[..., Case]] = {
+    "gan": gan,
+    "lqgan": lqgan,
+    "mad_gan": mad_gan,
+    "mo_gaal": mo_gaal,
+    "so_gaal": so_gaal,
+}
 OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "gan": (
         {},
@@ -304,8 +343,12 @@ OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"predefined": True, "latent_dim": 3},
         *({"objective": name} for name in ("label", "gan", "acgan")),
     ),
+    "cogan": ({}, {"domain": 1, "loss": "hinge"}),
+    "infomax_gan": ({"n_features": 3, "n_critic": 2},),
     "unrolled": ({"n_foreseen": 2}, {"loss": "non_saturating", "simultaneous": False}),
     "lqgan": ({}, {"whitened": True, "simultaneous": True, "ema_halflife": 2.0}),
+    "mo_gaal": ({}, {"ema_halflife": 2.0, "decay": 0.5}),
+    "so_gaal": ({}, {"ema_halflife": 2.0, "decay": 0.5}),
     "mad_gan": (
         {},
         {"loss": "least_squares", "n_generator": 1, "ema_halflife": 2.0},

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from counterplay.cli import _launch
-
 
 def function_of(verb: str) -> Callable[..., None]:
     """The function of a verb: it has the verb's name, in a file of that name."""
@@ -15,7 +13,8 @@ def function_of(verb: str) -> Callable[..., None]:
 
 def call(verb: str, options: Sequence[str]) -> None:
     """Call the function of a verb with the options that its signature describes."""
-    _launch.require_alone(verb)
+    if not {"-h", "--help"} & set(options):  # a help text must not wait for PyTorch
+        importlib.import_module("counterplay.cli._launch").require_alone(verb)
     tyro.cli(
         function_of(verb),
         args=options,

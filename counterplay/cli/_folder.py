@@ -133,7 +133,7 @@ class RunFolder:
             The folder.
         """
         with interruptible(self.path), locked(self.path / "lock"):
-            _sweep(self.path)
+            sweep(self.path)
             yield self
 
     @property
@@ -296,9 +296,12 @@ def interruptible(path: Path) -> Iterator[None]:
 def write_table(path: Path, rows: Rows) -> None:
     """Write rows as CSV or Parquet, by the name of the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    table = pa.Table.from_pylist(
-        [{name: row.get(name) for name in columns} for row in rows]
-    )
+    write_columns(path, {name: [row.get(name) for row in rows] for name in columns})
+
+
+def write_columns(path: Path, columns: Mapping[str, Any]) -> None:
+    """Write columns of equal length as CSV or Parquet, by the name of the file."""
+    table = pa.table(dict(columns))
     content = pa.BufferOutputStream()
     write = parquet.write_table if path.suffix == ".parquet" else csv.write_csv
     write(table, content)
@@ -326,7 +329,7 @@ def _commit() -> str:
         return ""
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Delete what writes that a kill interrupted left behind."""
     for path in folder.rglob(".*"):
         if is_temporary(path):

@@ -1,11 +1,12 @@
 """The log of a run: one row per logged move."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from counterplay._atomic import write_atomically
 from counterplay._sealed import append_line, line_of
+from counterplay.game import State
 from counterplay.report.records import log_rows
 
 
@@ -21,6 +22,20 @@ class Log:
         self.path = path
         self.rows = log_rows(path)
         self._began = time.process_time() - self._spent
+
+    def rewind(self, checkpoints: MutableMapping[int, State]) -> int:
+        """Go back to where the run can go on from: the newest checkpoint with a row.
+
+        Returns:
+            Its move, -1 if there is none.
+        """
+        usable = [move for move in checkpoints if move in self] or list(checkpoints)
+        reached = max(usable, default=-1)
+        for move in list(checkpoints):
+            if move > reached:
+                del checkpoints[move]
+        self.cut(reached)
+        return reached
 
     def cut(self, move: int) -> None:
         """Forget the rows after `move`."""

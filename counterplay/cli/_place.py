@@ -15,6 +15,7 @@ from counterplay.errors import RunError
 RUNS = Path("runs")
 _BEFORE_THE_FIRST_MOVE = {
     "run.toml",
+    "model.toml",
     "removed.txt",
     "lock",
     "log.jsonl",
@@ -68,13 +69,13 @@ def place(files: Mapping[str, str], out: Path | None, name: str) -> Path:
 
 
 def _clear_unbegun(folder: Path) -> None:
-    """Delete a run that failed before its first move, so that it can be played anew."""
+    """Delete what failed before its first move, so that it can begin anew."""
     found = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
         if path.is_file() and not is_temporary(path)
     }
-    if "run.toml" in found and found <= _BEFORE_THE_FIRST_MOVE:
+    if {"run.toml", "model.toml"} & found and found <= _BEFORE_THE_FIRST_MOVE:
         with locked(folder / "lock"):
             shutil.rmtree(folder)
 

@@ -37,12 +37,7 @@ def record(
     began = time.monotonic()
     log = Log(folder.path / "log.jsonl")
     checkpoints = folder.checkpoints
-    usable = [move for move in checkpoints if move in log] or list(checkpoints)
-    reached = max(usable, default=-1)
-    for move in list(checkpoints):
-        if move > reached:
-            del checkpoints[move]
-    log.cut(reached)
+    reached = log.rewind(checkpoints)
     board = _board(folder, reached) if tensorboard else None
     with _show.stage("Playing", folder.n_steps) as advance:
         watch = _Watch(folder, game, log, advance, board)

@@ -5,19 +5,28 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, Positional
 
-from counterplay import _adjoint, _forward_mode, data, features, games, metrics, nets
+from counterplay import (
+    _adjoint,
+    _forward_mode,
+    data,
+    estimators,
+    features,
+    games,
+    metrics,
+    nets,
+)
 from counterplay._recipe import FEATURES
 from counterplay.cli import _show
 
 
-Kind = Literal["games", "nets", "data", "metrics", "features", "adjoints"]
+Kind = Literal["games", "nets", "data", "metrics", "features", "adjoints", "estimators"]
 
 
 def list(kind: Annotated[Positional[Kind], arg(metavar="KIND")]) -> None:
-    """List the games, nets, data sets, metrics, feature maps or adjoints.
+    """List games, nets, data sets, metrics, feature maps, adjoints or estimators.
 
     Args:
-        kind: `games`, `nets`, `data`, `metrics`, `features` or `adjoints`.
+        kind: `games`, `nets`, `data`, `metrics`, `features`, `adjoints` or `estimators`.
     """
     facts = _facts_of if kind == "metrics" else lambda name: {}
     _show.table(
@@ -48,6 +57,8 @@ def _all(kind: Kind) -> dict[str, Any]:
                 "first_order": _adjoint.FirstOrder,
                 "forward_mode": _forward_mode.ForwardMode,
             }
+        case "estimators":
+            return {name: estimators.detector(name) for name in estimators.names()}
 
 
 def _facts_of(name: str) -> dict[str, str]:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 # Public names that are not data sets, and the file each is in.
 _TOOLS = {
     "Mixture": "mixture",
+    "Rows": "_stream",
     "Scaling": "splits",
     "Splits": "splits",
     "corrupt": "corrupt",
+    "rows_of": "_stream",
+    "oscillators": "_oscillators",
     "split": "splits",
     "without_class": "corrupt",
 }

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from pyarrow import csv, parquet
 
 from counterplay.data._arrays import existing, labels_of
+from counterplay.data._tables import read_table
 from counterplay.data.splits import complete, PARTS, Scaling, Splits
 from counterplay.errors import DataError
 from counterplay.game import Columns
@@ -52,7 +52,7 @@ def table(
         DataError: If the file cannot be read, a value is missing, or a column is of no use.
     """
     file = existing(path, "file")
-    rows = _read(file)
+    rows = read_table(file)
     named = {*drop, *(name for name in (target, id_column) if name is not None)}
     _check_names(file, rows.column_names, named)
     rows = rows.drop_columns(list(drop))
@@ -68,26 +68,6 @@ def table(
     everyone = Columns(tensors, tuple(map(str, ids)), kind="row", class_names=class_names)
     splits = complete(everyone, name=file.stem, sizes=(n_train, n_valid, n_test), seed=seed)
     return _standardised(splits, names, torch.tensor(numeric))
-
-
-def _read(file: Path) -> pa.Table:
-    suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
-    try:
-        if kind in (".parquet", ".pq"):
-            return parquet.read_table(file)
-        if kind in (".csv", ".tsv"):
-            return csv.read_csv(
-                file,
-                parse_options=csv.ParseOptions(delimiter="\t" if kind == ".tsv" else ","),
-                convert_options=csv.ConvertOptions(strings_can_be_null=True),
-            )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{str(file)!r} cannot be read as a table: {error}.") from error
-    raise DataError(
-        f"{str(file)!r} is not known to be a table. Tables end in .csv, .tsv, .parquet or "
-        ".pq; rename or convert the file."
-    )
 
 
 def _check_names(file: Path, names: list[str], named: set[str]) -> None:

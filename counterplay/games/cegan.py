@@ -26,13 +26,13 @@ def cegan(
     discriminator: nn.Module,
     *,
     latent_dim: int = 4,
-    entropy: float = 0.3,
+    entropy: float = 1.0,
     n_neighbours: int = 5,
     smoothness: float = 0.01,
     lr: float = 1e-3,
     betas: tuple[float, float] = (0.0, 0.99),
     eps_root: float = 1e-8,
-    ema_halflife: float | None = 500.0,
+    ema_halflife: float | None = 2_000.0,
 ) -> Game:
     """Play a generator that likes to spread against an energy.
 

@@ -37,7 +37,7 @@ def mad_gan(
     betas: tuple[float, float] = (0.5, 0.9),
     momentum: float = 0.0,
     eps: float = 1e-8,
-    eps_root: float = 1e-5,
+    eps_root: float = 1e-6,
     optimizers: Mapping[str, optim.Optimizer] | None = None,
 ) -> Game:
     """Play a generator of windows against a discriminator with one verdict per step.

@@ -3,7 +3,7 @@
 Players: G, the generator, from latents to potential outliers; D, the discriminator, from
 rows to logits that are high for real, so that outliers get low ones.
 Columns: x, rows scaled to [0, 1].
-Source: Liu et al. 2019, arXiv 1809.10816, section 3.2 and algorithm 1, and the authors' code.
+Source: Liu et al. 2019, arXiv 1809.10816, section 3.2 and algorithm 1; the authors' code.
 Differs: every move of G draws its own latents, where the code gives it those of D.
 """
 
@@ -27,6 +27,7 @@ def so_gaal(
     lr_d: float = 1e-2,
     momentum: float = 0.9,
     decay: float = 1e-6,
+    ema_halflife: float | None = None,
 ) -> Game:
     """Play a generator of outliers against their detector.
 
@@ -41,6 +42,7 @@ def so_gaal(
         lr_d: Learning rate of D at the beginning.
         momentum: Momentum of both players' SGD.
         decay: How fast learning rates fall: at move `t` they are `lr / (1 + decay * t)`.
+        ema_halflife: Half-life of D's moving average in moves of D, or none.
 
     Returns:
         The game.
@@ -70,18 +72,15 @@ def so_gaal(
         del params
         return {"z": torch.rand(size, latent_dim, generator=generator, dtype=like.dtype)}
 
+    def sgd(lr):
+        return optim.sgd(lambda move: lr / (1 + decay * move), momentum=momentum)
+
     return Game(
         modules={"G": generator, "D": discriminator},
         losses={"G": loss_g, "D": loss_d},
-        optimizers={
-            player: optim.sgd(_falling(lr, decay), momentum=momentum)
-            for player, lr in {"G": lr_g, "D": lr_d}.items()
-        },
+        optimizers={"G": sgd(lr_g), "D": sgd(lr_d)},
         schedule=(("D",), ("G",)) * n_active + (("D",),) * n_frozen,
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        averages={} if ema_halflife is None else {"D": ema_halflife},
     )
-
-
-def _falling(lr: float, decay: float) -> optim.Rate:
-    return lambda move: lr / (1 + decay * move)

@@ -35,17 +35,19 @@ class StateMeasure:
 
     name: str
     function: Callable[[Params], Tensor]
+    averaged: bool = False
 
     def value(self, state: State) -> Tensor:
         """The metric, without a graph."""
         with torch.no_grad():
-            return torch.as_tensor(self.function(state.view()))
+            return torch.as_tensor(self.function(state.view(averaged=self.averaged)))
 
     def gradient(self, state: State) -> tuple[Tensor, Tensors]:
         """The metric and its derivative, through one graph."""
         leaves = _leaves(state)
         with torch.enable_grad():
-            value = torch.as_tensor(self.function(_on(state, leaves).view()))
+            view = _on(state, leaves).view(averaged=self.averaged)
+            value = torch.as_tensor(self.function(view))
         _refuse_without_gradient(self.name, value)
         return value.detach(), _pulled(value, leaves, torch.ones_like(value))
 

@@ -162,7 +162,11 @@ def of_samples(
 
 
 def of_state(
-    function: Callable[[Params], Scalar], *, name: str, higher_is_better: bool
+    function: Callable[[Params], Scalar],
+    *,
+    name: str,
+    higher_is_better: bool,
+    averaged: bool = False,
 ) -> Target:
     """Measure a state by any differentiable function of every player's tensors.
 
@@ -170,11 +174,12 @@ def of_state(
         function: From `State.view()` to a number.
         name: Name of the result.
         higher_is_better: Its direction.
+        averaged: Whether moving averages take the place of the players that have one.
 
     Returns:
         The target.
     """
-    return Target(name, higher_is_better, StateMeasure(name, function))
+    return Target(name, higher_is_better, StateMeasure(name, function, averaged))
 
 
 def _sample(name: str, game: Game, averaged: bool) -> Sample:

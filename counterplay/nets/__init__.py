@@ -1,7 +1,8 @@
 """Networks for players: small, twice differentiable, without coupling between instances."""
 
 from counterplay._layers import spectral_norm
-from counterplay.nets import dcgan, resnet
+from counterplay.nets import dcgan, gaal, resnet, sagan
+from counterplay.nets.attention import SelfAttention
 from counterplay.nets.families import names, networks, options_of
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
 from counterplay.nets.mlp import mlp
@@ -12,7 +13,9 @@ from counterplay.nets.roles import roles_of, sizes_of
 
 
 __all__ = [
+    "SelfAttention",
     "dcgan",
+    "gaal",
     "linear_generator",
     "lstm_discriminator",
     "lstm_generator",
@@ -24,6 +27,7 @@ __all__ = [
     "quadratic_discriminator",
     "resnet",
     "roles_of",
+    "sagan",
     "sizes_of",
     "spectral_norm",
     "without_batch_norm",

@@ -3,13 +3,16 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from counterplay import _rng
 from counterplay.errors import ConfigError, GameError
-from counterplay.nets import dcgan, resnet
+from counterplay.nets import dcgan, resnet, sagan
+from counterplay.nets.contrastive import contrastive
+from counterplay.nets.coupled import coupled_discriminator, coupled_generator
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
 from counterplay.nets.mlp import mlp
 from counterplay.nets.roles import Beside, Featured, Joined, n_given, Role, ROLES, Sizes
@@ -60,14 +63,13 @@ def networks(
             f"The networks {name!r} have no option {unknown[0]!r}; besides `latent_dim`, "
             f"`width`, `width_d`, `seed` and `dtype` they have {own}."
         )
-    make, _ = _MAKERS[name]
     found = []
     with _rng.seeded(seed, "nets", name):
         for wanted in roles:
             role = ROLES[wanted]
             wide = width_d if width_d and "1" in role.gives else width
             several = [
-                make(role, tuple(shape), sizes, wide, **options).to(dtype)
+                _made(name, wanted, tuple(shape), sizes, wide, options).to(dtype)
                 for _ in range(sizes[role.several] if role.several else 1)
             ]
             found.append(several if role.several else several[0])
@@ -90,6 +92,42 @@ def options_of(name: str) -> Mapping[str, object]:
     _, options = _MAKERS[name]
     shared = inspect.signature(networks).parameters
     return {key: shared[key].default for key in _SHARED} | options
+
+
+def _made(
+    name: str,
+    wanted: str,
+    shape: Shape,
+    sizes: Sizes,
+    width: int,
+    options: Mapping[str, Any],
+) -> nn.Module:
+    """A network for a role; those of several parts are made of a family's plain ones."""
+    make, defaults = _MAKERS[name]
+    options = {**defaults, **options}
+    composed = name in ("dcgan", "mlp", "resnet")
+
+    def plain(part: str, **others: Any) -> nn.Sequential:
+        return make(ROLES[part], shape, sizes, width, **{**options, **others})
+
+    match wanted:
+        case "coupled_generator" if composed:
+            return coupled_generator(plain("generator"), plain("generator"))
+        case "coupled_discriminator" if composed:
+            return coupled_discriminator(plain("discriminator"), plain("discriminator"))
+        case "contrastive_discriminator" if composed:
+            own = (
+                {"depth": max(2, options["depth"])}
+                if name == "mlp"
+                else {"spectral": False}
+            )
+            return contrastive(
+                plain("discriminator", **own),
+                n_features=sizes["n_features"],
+                activation=options["activation"],
+                spectral=options.get("spectral", False),
+            )
+    return make(ROLES[wanted], shape, sizes, width, **options)
 
 
 def _mlp(role: Role, shape: Shape, sizes: Sizes, width: int, **options) -> nn.Module:
@@ -187,6 +225,32 @@ def _resnet(
     return resnet.discriminator(**common, spectral=spectral)
 
 
+def _sagan(
+    role: Role,
+    shape: Shape,
+    sizes: Sizes,
+    width: int,
+    *,
+    norm="batch",
+    spectral=True,
+    activation="silu",
+    attention=True,
+) -> nn.Module:
+    channels, side = _image(shape, "sagan")
+    common = {
+        "image_size": side,
+        "channels": channels,
+        "n_classes": sizes["n_classes"] if "y" in role.reads else None,
+        "width": width,
+        "spectral": spectral,
+        "activation": activation,
+        "attention": attention,
+    }
+    if _is_generator("sagan", role, labels=True):
+        return sagan.generator(**common, latent_dim=sizes["latent_dim"], norm=norm)
+    return sagan.discriminator(**common)
+
+
 def _linear_quadratic(
     role: Role, shape: Shape, sizes: Sizes, width: int, *, constant=False
 ) -> nn.Module:
@@ -202,18 +266,20 @@ def _code(width: int) -> int:
     return max(2, width // 4)
 
 
-def _is_generator(name: str, role: Role) -> bool:
+def _is_generator(name: str, role: Role, *, labels: bool = False) -> bool:
     """Whether a family of generators and discriminators alone is asked for the former.
 
     Raises:
         ConfigError: If it is asked for something else.
     """
-    if role not in (ROLES["generator"], ROLES["discriminator"]):
+    plain = ["generator", "discriminator"]
+    plain += [f"conditional_{part}" for part in plain] if labels else []
+    if role not in [ROLES[part] for part in plain]:
         raise ConfigError(
             f"The networks {name!r} are a plain generator and discriminator, but the game "
             f"needs one from {role.reads!r} to {list(role.gives)}. Use 'mlp' or 'dcgan'."
         )
-    return role == ROLES["generator"]
+    return role.gives == ("x",)
 
 
 def _image(shape: Shape, name: str) -> tuple[int, int]:
@@ -248,4 +314,5 @@ _MAKERS = {
     "linear_quadratic": (_linear_quadratic, _defaults(_linear_quadratic, "constant")),
     "mlp": (_mlp, _defaults(mlp, "activation", "depth", "bias", "glorot")),
     "resnet": (_resnet, _defaults(_resnet, "norm", "spectral", "activation")),
+    "sagan": (_sagan, _defaults(_sagan, "norm", "spectral", "activation", "attention")),
 }

@@ -11,11 +11,12 @@ NORMS = ("group", "layer", "batch", "none")
 _BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
-def norm(name: str, channels: int) -> nn.Module:
+def norm(name: str, channels: int, *, affine: bool = True) -> nn.Module:
     """The normalisation layer called `name` for `(batch, channels, ...)`.
 
     `"group"` has up to eight groups of at least four channels, `"layer"` takes all channels
-    together, `"batch"` mixes the instances of a batch, `"none"` does nothing.
+    together, `"batch"` mixes the instances of a batch, `"none"` does nothing. With `affine`
+    it learns a scale and a shift of each channel.
 
     Raises:
         ConfigError: If there is no such normalisation.
@@ -26,11 +27,11 @@ def norm(name: str, channels: int) -> nn.Module:
     """
     match name:
         case "group":
-            return nn.GroupNorm(_n_groups(channels), channels)
+            return nn.GroupNorm(_n_groups(channels), channels, affine=affine)
         case "layer":
-            return nn.GroupNorm(1, channels)
+            return nn.GroupNorm(1, channels, affine=affine)
         case "batch":
-            return nn.BatchNorm2d(channels)
+            return nn.BatchNorm2d(channels, affine=affine)
         case "none":
             return nn.Identity()
     raise ConfigError(f"There is no norm {name!r}; there are {list(NORMS)}.")

@@ -22,10 +22,10 @@ class Role:
     """What a network of a game reads and gives.
 
     Attributes:
-        reads: `"x"` for instances, `"z"` for latents, `"y"` for labels, in this order of
-            arguments.
-        gives: `"x"`, `"z"`, or the names of sizes whose sum is the number of outputs, where
-            `"1"` is the logit that is high for real.
+        reads: `"x"` for instances, `"z"` for latents, `"y"` for labels, `"d"` for domains,
+            in this order of arguments.
+        gives: `"x"`, once per domain, `"z"`, or the names of sizes whose sum is the number
+            of outputs, where `"1"` is the logit that is high for real.
         features: Whether it also gives its last hidden layer.
         several: The name of the size that says how many of them there are.
     """
@@ -53,6 +53,9 @@ ROLES: Mapping[str, Role] = {
     "task_discriminator": Role("x", ("1", "n_tasks")),
     "headed_discriminator": Role("x", ("1", "n_changes")),
     "autoencoder": Role("x", ("x",), features=True),
+    "contrastive_discriminator": Role("x", ("1", "n_features", "n_features")),
+    "coupled_generator": Role("z", ("x", "x")),
+    "coupled_discriminator": Role("xd", ("1",)),
 }
 Sizes = Mapping[str, int]  # `latent_dim`, `n_classes` and whatever else roles speak of
 

@@ -52,7 +52,7 @@ function open(tile) {
 for (const tile of document.querySelectorAll(".tile")) {
   tile.addEventListener("click", () => open(tile));
 }
-detail.addEventListener("click", (event) => event.target === detail && detail.close());
+detail?.addEventListener("click", (event) => event.target === detail && detail.close());
 
 // Left and right step through a gallery.
 document.addEventListener("keydown", (event) => {

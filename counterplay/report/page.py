@@ -43,8 +43,13 @@ def build(folder: Path | str, *, data: Columns | None = None) -> Path:
         RunError: If the folder or a file in it cannot be read, or the page not written.
     """
     run = records.read(folder)
-    page = _environment().get_template("page.html").render(content(run, data))
-    path = run.folder / "report.html"
+    return write(run.folder / "report.html", "page.html", content(run, data))
+
+
+def write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
+    """Write a page that needs no other file."""
+    look = {"style": _asset("page.css"), "script": _asset("page.js")}
+    page = _environment().get_template(template).render({**content, **look})
     write_atomically(path, page.encode())
     return path
 
@@ -85,8 +90,6 @@ def content(run: Run, data: Columns | None) -> dict[str, Any]:
         "rounds": [_round(number, r) for number, r in enumerate(run.rounds, 1)],
         "settings": tomli_w.dumps(dict(run.recipe)) if run.recipe else "",
         "files": {f: what for f, what in _FILES.items() if (run.folder / f).exists()},
-        "style": _asset("page.css"),
-        "script": _asset("page.js"),
     }
 
 

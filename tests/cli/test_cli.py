@@ -344,6 +344,7 @@ def test_report_writes_the_page_and_the_figures(run):
         ("metrics", "recall"),
         ("features", "classifier"),
         ("adjoints", "implicit"),
+        ("estimators", "mo_gaal"),
     ],
 )
 def test_list_names_and_explains(kind, name, capsys):

@@ -8,14 +8,16 @@ from counterplay.nets.roles import ROLES
 
 SIZES = {
     "latent_dim": 4, "n_classes": 3, "n_discriminators": 2, "n_categories": 2,
-    "n_continuous": 1, "n_tasks": 4, "n_changes": 4,
+    "n_continuous": 1, "n_tasks": 4, "n_changes": 4, "n_features": 6,
 }  # fmt: skip
 N = 5
 
 
 def inputs_of(role, shape):
     labels = torch.arange(N) % SIZES["n_classes"]
-    made = {"x": torch.randn(N, *shape), "z": torch.randn(N, 4), "y": labels}
+    made = {
+        "x": torch.randn(N, *shape), "z": torch.randn(N, 4), "y": labels, "d": labels % 2
+    }  # fmt: skip
     return [made[letter] for letter in role.reads]
 
 
@@ -30,8 +32,14 @@ def test_every_role_has_networks_that_fit(name, wanted):
             found, features = found
             assert features.shape[0] == N
             assert features.dim() == 2
-        if role.gives == ("x",):
-            assert found.shape == (N, *shape)
+        if wanted == "contrastive_discriminator":
+            logits, places, whole = found
+            assert logits.shape == (N,)
+            assert places.shape == (N, places.shape[1], 6)
+            assert whole.shape == (N, 6)
+        elif set(role.gives) == {"x"}:
+            for samples in found if isinstance(found, tuple) else (found,):
+                assert samples.shape == (N, *shape)
         elif role.gives == ("1",):
             assert found.shape == (N,)
         else:
@@ -45,7 +53,15 @@ def test_several_networks_differ():
     assert not torch.equal(one[0].weight, other[0].weight)
 
 
-@pytest.mark.parametrize("name", ["resnet", "linear_quadratic"])
+@pytest.mark.parametrize("wanted", ["generator", "discriminator"])
+def test_sagan_has_networks_with_and_without_classes(wanted):
+    for name in (wanted, f"conditional_{wanted}"):
+        (network,) = networks("sagan", [name], (1, 8, 8), SIZES, width=4, spectral=False)
+        found = network(*inputs_of(ROLES[name], (1, 8, 8)))
+        assert found.shape == ((N, 1, 8, 8) if wanted == "generator" else (N,))
+
+
+@pytest.mark.parametrize("name", ["resnet", "linear_quadratic", "sagan"])
 def test_a_role_that_a_family_lacks_is_refused(name):
     with pytest.raises(ConfigError, match=rf"'{name}' are a plain .* from 'x' to \['z'\]"):
         networks(name, ["encoder"], (1, 8, 8), SIZES)

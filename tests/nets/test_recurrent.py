@@ -1,5 +1,8 @@
+import cases
 import torch
 
+from counterplay._fleet import against_vmap
+from counterplay._trajectory import make_plan
 from counterplay.game import apply_of
 from counterplay.nets import lstm_discriminator, lstm_generator
 
@@ -78,3 +81,9 @@ def test_the_mixed_second_derivative_matches_differences():
     torch.testing.assert_close(
         (exact * direction).sum(), (values[0] - values[1]) / (2 * h), rtol=1e-5, atol=1e-9
     )
+
+
+def test_retrainings_are_played_one_after_the_other():
+    case = cases.make("mad_gan")
+    plan = make_plan(case.data, batch_size=2, seed=0)
+    assert "recurrent layers cannot be vmapped" in against_vmap(case.game, plan)
