@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from _image_claims import cogan, infomax, sagan
 from scipy.stats import spearmanr
 from sklearn.datasets import make_moons
 from sklearn.neighbors import KNeighborsClassifier
@@ -148,7 +149,7 @@ def cegan(seeds: range) -> Iterator[Row]:
         parts = [-(x - mean).square().sum(1) / (2 * 1.44) for mean in normal.means]
         return (torch.stack(parts, 1) + shares.log()).logsumexp(1)
 
-    for entropy in (0.3, 0.0, None):
+    for entropy in (1.0, 0.0, None):
         for seed in seeds:
             generator = _rng.generator(seed, "mixture")
             mode = torch.multinomial(shares, 5_000, replacement=True, generator=generator)
@@ -355,7 +356,7 @@ CLAIMS: dict[str, Callable[[range], Iterator[Row]]] = {
     claim.__name__: claim
     for claim in (
         unrolled, ebgan, gman, cegan, gaan, objectives, task_cost, equilibrium,
-        semi_supervised, inversion,
+        semi_supervised, inversion, cogan, infomax, sagan,
     )
 }  # fmt: skip
 

@@ -282,12 +282,13 @@ def _trace(detector: Any, labelled: Given, measure: str, folder: Path) -> Influe
     X, labels = labelled.sample(N_TRACED)
     try:
         target = detector.detection_target(X, labels, measure)
-        with _show.stage("Tracing", run.n_steps) as advance:
+        with _show.stage("Tracing") as advance:
             found = trace(
                 detector.game_,
                 detector.data_,
                 run,
                 target,
+                adjoint=detector.default_adjoint,
                 on_move=lambda done, total: advance(done),
                 unfinished=unfinished,
             )

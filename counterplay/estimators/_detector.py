@@ -39,6 +39,7 @@ class AbstractDetector(AbstractScorer):
         trajectory_: The run; `counterplay.trace` takes these three.
     """
 
+    TRACED: int | None = None  # moves; None is the whole run
     memory: int | str | None
     device: str
     random_state: Any
@@ -109,7 +110,7 @@ class AbstractDetector(AbstractScorer):
         measure: Measure = "roc_auc",
         *,
         temperature: float | None = None,
-        adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
+        adjoint: AbstractAdjoint | None = None,
     ) -> Influence:
         """What each training row does to the detection of labelled rows.
 
@@ -118,13 +119,26 @@ class AbstractDetector(AbstractScorer):
             y_valid: 1 for an outlier, 0 for a normal row.
             measure: See `detection_target`.
             temperature: See `detection_target`.
-            adjoint: How the derivative is computed.
+            adjoint: How the derivative is computed; `default_adjoint` if left out.
 
         Returns:
             The influence; `harmful(k)` names the training rows that hurt most.
         """
         target = self.detection_target(X_valid, y_valid, measure, temperature=temperature)
-        return trace(self.game_, self.data_, self.trajectory_, target, adjoint=adjoint)
+        return trace(
+            self.game_,
+            self.data_,
+            self.trajectory_,
+            target,
+            adjoint=adjoint or self.default_adjoint,
+        )
+
+    @property
+    def default_adjoint(self) -> AbstractAdjoint:
+        """How far back `influence` follows the run: all of it, or `TRACED` moves."""
+        check_is_fitted(self)
+        last = self.TRACED and min(self.TRACED, self.trajectory_.n_steps)
+        return Unroll(last=last)
 
     def _draw_seed(self) -> int:
         """The only number that a fit draws."""

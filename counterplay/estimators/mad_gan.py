@@ -81,6 +81,7 @@ class MADGAN(AbstractSeriesDetector, AbstractDetector):
     """
 
     PARTS = ("reconstruction", "discrimination")
+    TRACED = 50  # further back, small changes grow without limit
 
     def __init__(
         self,

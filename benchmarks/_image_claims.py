@@ -1,14 +1,7 @@
-"""Do games on images do what their papers claim?
+"""Claims of `game_claims.py` on images, which take minutes a seed."""
 
-Each claim plays a game and its rival with the same data and moves over several seeds, and
-prints what was found beside the bar that says whether the claim holds.
-
-Run: python benchmarks/gan_claims.py [--claims cogan infomax] [--seeds 2]
-"""
-
-import argparse
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from sklearn.neighbors import KNeighborsClassifier
@@ -161,24 +154,3 @@ def sagan(seeds: range) -> Iterator[Row]:
             bar = "agreement .60, distance at most 1.15 of the twin's" if attention else "-"
             found = f"agreement {agreement:.2f}, Frechet distance {distance:.2f}"
             yield who, seed, found, bar
-
-
-CLAIMS: dict[str, Callable[[range], Iterator[Row]]] = {
-    claim.__name__: claim for claim in (cogan, infomax, sagan)
-}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--claims", nargs="*", choices=CLAIMS, default=list(CLAIMS))
-    parser.add_argument("--seeds", type=int, default=2)
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    for name in chosen.claims:
-        print(f"\n{name}\n\n| who | seed | found | bar |\n|---|---|---|---|")
-        for who, seed, found, bar in CLAIMS[name](range(chosen.seeds)):
-            print(f"| {who} | {seed} | {found} | {bar} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
