@@ -12,6 +12,7 @@ from counterplay.report import figures, pictures
 
 
 N_IMAGES, N_POINTS = 64, 1_000
+ROW = 8  # images of a grid
 
 
 def write_reals(folder: RunFolder) -> None:
@@ -29,6 +30,10 @@ def write_fakes(folder: RunFolder, game: Game, state: State, name: str) -> None:
     noise = game.draw(
         N_IMAGES if image else N_POINTS, _rng.generator(0, "pictures"), state.view()
     )
+    if "y" in noise:  # a class per row of the grid
+        n_classes = int(folder.data["y"].max()) + 1
+        labels = torch.arange(len(noise["y"])) // ROW % n_classes
+        noise = {**noise, "y": labels.to(noise["y"])}
     with torch.no_grad():
         fake = game.sample(state.view(averaged=bool(game.averages)), noise)
     folder.write(name, _grid(fake) if image else _scatter(x, fake))

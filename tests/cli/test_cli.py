@@ -1,6 +1,8 @@
 """Every verb, end to end on a toy."""
 
 import csv
+import dataclasses
+import functools
 import json
 import tomllib
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from counterplay import cli
+from counterplay import cli, games
 from counterplay.__main__ import main, VERBS
 from counterplay.cli._folder import RunFolder
 
@@ -378,3 +380,26 @@ def test_a_log_for_tensorboard_needs_its_package(toy, capsys, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     assert main(["play", "--from", "toy.toml", "--tensorboard"]) == 1
     assert 'pip install "counterplay[tensorboard]"' in capsys.readouterr().err
+
+
+def test_a_grid_of_a_game_with_labels_has_a_class_per_row(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = []
+    factory = games.load("cgan")
+
+    def watched(*networks, **options):
+        game = factory(*networks, **options)
+        sample = game.sample
+
+        def seen(params, noise):
+            shown.append(noise["y"].tolist())
+            return sample(params, noise)
+
+        return dataclasses.replace(game, sample=seen)
+
+    monkeypatch.setattr(games, "load", lambda name: functools.wraps(factory)(watched))
+    words = ["play", "--game", "cgan", "--n-steps", "2", "--set", "nets.width=4"]
+    assert main([*words, "--n-scores", "1"]) == 0
+    grids = [labels for labels in shown if len(labels) == 64]
+    assert grids
+    assert all(labels == [i // 8 for i in range(64)] for labels in grids)
