@@ -18,9 +18,9 @@ from counterplay._tables import require_known
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import interruptible, sweep, write_columns, write_table
 from counterplay.cli._given import channel_columns, detection_columns, Given
+from counterplay.cli._jobs import Outliers, Series
 from counterplay.cli._log import Log
 from counterplay.cli._place import place
-from counterplay.cli.fit import Outliers, Series
 from counterplay.errors import ConfigError, MetricError, RunError
 from counterplay.estimators import _saved
 from counterplay.estimators._record import Record, recorded

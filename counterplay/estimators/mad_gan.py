@@ -81,7 +81,7 @@ class MADGAN(AbstractSeriesDetector, AbstractDetector):
     """
 
     PARTS = ("reconstruction", "discrimination")
-    TRACED = 50  # further back, small changes grow without limit
+    TRACED = 20  # further back, small changes of long runs grow without limit
 
     def __init__(
         self,
