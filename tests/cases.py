@@ -346,6 +346,7 @@ OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "cogan": ({}, {"domain": 1, "loss": "hinge"}),
     "infomax_gan": ({"n_features": 3, "n_critic": 2},),
     "unrolled": ({"n_foreseen": 2}, {"loss": "non_saturating", "simultaneous": False}),
+    "stylegan2": ({"ema_halflife": 2.0}, {"r1": 0.0, "ema_halflife": None}),
     "lqgan": ({}, {"whitened": True, "simultaneous": True, "ema_halflife": 2.0}),
     "mo_gaal": ({}, {"ema_halflife": 2.0, "decay": 0.5}),
     "so_gaal": ({}, {"ema_halflife": 2.0, "decay": 0.5}),

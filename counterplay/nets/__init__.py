@@ -1,10 +1,11 @@
 """Networks for players: small, twice differentiable, without coupling between instances."""
 
 from counterplay._layers import spectral_norm
-from counterplay.nets import dcgan, gaal, resnet, sagan
+from counterplay.nets import dcgan, gaal, resnet, sagan, stylegan2
 from counterplay.nets.attention import SelfAttention
 from counterplay.nets.families import names, networks, options_of
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
+from counterplay.nets.low_rank import low_rank
 from counterplay.nets.mlp import mlp
 from counterplay.nets.norms import without_batch_norm
 from counterplay.nets.pairs import pair
@@ -17,6 +18,7 @@ __all__ = [
     "dcgan",
     "gaal",
     "linear_generator",
+    "low_rank",
     "lstm_discriminator",
     "lstm_generator",
     "mlp",
@@ -30,5 +32,6 @@ __all__ = [
     "sagan",
     "sizes_of",
     "spectral_norm",
+    "stylegan2",
     "without_batch_norm",
 ]

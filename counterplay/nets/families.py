@@ -10,10 +10,11 @@ from torch import nn
 
 from counterplay import _rng
 from counterplay.errors import ConfigError, GameError
-from counterplay.nets import dcgan, resnet, sagan
+from counterplay.nets import dcgan, resnet, sagan, stylegan2
 from counterplay.nets.contrastive import contrastive
 from counterplay.nets.coupled import coupled_discriminator, coupled_generator
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
+from counterplay.nets.low_rank import low_rank
 from counterplay.nets.mlp import mlp
 from counterplay.nets.roles import Beside, Featured, Joined, n_given, Role, ROLES, Sizes
 
@@ -251,6 +252,32 @@ def _sagan(
     return sagan.discriminator(**common)
 
 
+def _stylegan2(
+    role: Role,
+    shape: Shape,
+    sizes: Sizes,
+    width: int,
+    *,
+    activation="silu",
+    equalised=True,
+    depth=8,
+    rank=0,
+) -> nn.Module:
+    channels, side = _image(shape, "stylegan2")
+    common = {
+        "image_size": side,
+        "channels": channels,
+        "width": width,
+        "activation": activation,
+        "equalised": equalised,
+    }
+    if _is_generator("stylegan2", role):
+        network = stylegan2.generator(**common, latent_dim=sizes["latent_dim"], depth=depth)
+    else:
+        network = stylegan2.discriminator(**common)
+    return low_rank(network, rank) if rank else network
+
+
 def _linear_quadratic(
     role: Role, shape: Shape, sizes: Sizes, width: int, *, constant=False
 ) -> nn.Module:
@@ -315,4 +342,8 @@ _MAKERS = {
     "mlp": (_mlp, _defaults(mlp, "activation", "depth", "bias", "glorot")),
     "resnet": (_resnet, _defaults(_resnet, "norm", "spectral", "activation")),
     "sagan": (_sagan, _defaults(_sagan, "norm", "spectral", "activation", "attention")),
+    "stylegan2": (
+        _stylegan2,
+        _defaults(_stylegan2, "activation", "equalised", "depth", "rank"),
+    ),
 }

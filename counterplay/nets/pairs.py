@@ -20,7 +20,8 @@ def pair(
     """A fresh `(generator, discriminator)` for instances of `shape`.
 
     Args:
-        name: `"dcgan"`, `"linear_quadratic"`, `"mlp"`, `"resnet"` or `"sagan"`.
+        name: `"dcgan"`, `"linear_quadratic"`, `"mlp"`, `"resnet"`, `"sagan"` or
+            `"stylegan2"`.
         shape: Shape of one instance, such as `(1, 28, 28)` or `(2,)`. A generator of images
             ends in tanh.
         latent_dim: Numbers in `z`.
@@ -31,8 +32,9 @@ def pair(
         options: Further keywords of the networks: `norm`, `spectral`, `activation`,
             `last_layer` for `"dcgan"`, `activation`, `depth`, `bias`, `glorot` for `"mlp"`,
             `constant` for `"linear_quadratic"`, `norm`, `spectral`, `activation` for
-            `"resnet"`, these and `attention` for `"sagan"`. `norm="batch"` is for the
-            generator; the discriminator then has no norm.
+            `"resnet"`, these and `attention` for `"sagan"`, `activation`, `equalised`,
+            `depth`, `rank` for `"stylegan2"`. `norm="batch"` is for the generator; the
+            discriminator then has no norm.
 
     Returns:
         The networks, `(batch, latent_dim) -> (batch, *shape)` and

@@ -61,7 +61,7 @@ def test_sagan_has_networks_with_and_without_classes(wanted):
         assert found.shape == ((N, 1, 8, 8) if wanted == "generator" else (N,))
 
 
-@pytest.mark.parametrize("name", ["resnet", "linear_quadratic", "sagan"])
+@pytest.mark.parametrize("name", ["resnet", "linear_quadratic", "sagan", "stylegan2"])
 def test_a_role_that_a_family_lacks_is_refused(name):
     with pytest.raises(ConfigError, match=rf"'{name}' are a plain .* from 'x' to \['z'\]"):
         networks(name, ["encoder"], (1, 8, 8), SIZES)

@@ -28,6 +28,9 @@ PAIRS = {
     "sagan": nets.pair(
         "sagan", (1, 8, 8), latent_dim=3, width=4, norm="group", dtype=torch.float64
     ),
+    "stylegan2": nets.pair(
+        "stylegan2", (1, 8, 8), latent_dim=3, width=3, depth=1, dtype=torch.float64
+    ),
     "dcgan group": _dcgan(8),
     "dcgan layer": _dcgan(28, norm="layer"),
     "dcgan none": _dcgan(16, norm="none", activation="softplus"),
