@@ -1,8 +1,10 @@
 import cases
 import torch
 
+from counterplay import games, nets
 from counterplay._play import play
 from counterplay._tape import graph_bytes, Tape
+from counterplay.game import Columns
 
 
 def cotangents(state, n):
@@ -30,6 +32,19 @@ def test_cotangents_pulled_together_equal_those_pulled_one_by_one():
         torch.testing.assert_close(by_weights[i], by_weight[0])
         for name, expected in alone.items():
             torch.testing.assert_close(together[i][name], expected)
+
+
+def test_flat_networks_of_images_are_pulled_together_too():
+    x = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    data = Columns({"x": x}, tuple(map(str, range(8))), kind="image")
+    networks = nets.pair("mlp", (1, 4, 4), latent_dim=2, width=4, dtype=torch.float64)
+    game = games.load("gan")(*networks, latent_dim=2)
+    run = play(game, data, n_steps=2, batch_size=4)
+    given = cotangents(run.final, 2)
+    _, together = Tape(game, data, run.plan, run.final).pull(given)
+    for i, cotangent in enumerate(given):
+        _, alone = Tape(game, data, run.plan, run.final).pull([cotangent])
+        torch.testing.assert_close(together[i], alone[0])
 
 
 def test_weights_alone_are_pulled_without_the_state():
