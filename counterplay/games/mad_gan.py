@@ -22,8 +22,8 @@ from counterplay.losses import wmean
 
 
 def mad_gan(
-    generator: nn.Module,
-    discriminator: nn.Module,
+    window_generator: nn.Module,
+    window_discriminator: nn.Module,
     *,
     window: int = 30,
     latent_dim: int = 3,
@@ -43,8 +43,8 @@ def mad_gan(
     """Play a generator of windows against a discriminator with one verdict per step.
 
     Args:
-        generator: From latents, shape `(n, window, latent_dim)`, to windows.
-        discriminator: From windows to one logit per step, shape `(n, window)`.
+        window_generator: From latents, shape `(n, window, latent_dim)`, to windows.
+        window_discriminator: From windows to one logit per step, shape `(n, window)`.
         window: Steps of time in a window.
         latent_dim: Numbers per step of the latent, which is standard normal. Fewer than
             channels, or a latent can be found for any window, be it normal or not.
@@ -75,8 +75,8 @@ def mad_gan(
         if number < 1:
             raise GameError(f"`{name}` must be at least 1, got {number!r}.")
     family = losses.adversarial(loss)
-    G, D = apply_of("G", generator), apply_of("D", discriminator)
-    like = next(generator.parameters())
+    G, D = apply_of("G", window_generator), apply_of("D", window_discriminator)
+    like = next(window_generator.parameters())
 
     def loss_d(params, batch, noise, weights):
         real, fake = batch["x"], G(params, noise["z"])
@@ -105,7 +105,7 @@ def mad_gan(
         for player, lr in {"G": lr_g, "D": lr_d}.items()
     }
     return Game(
-        modules={"G": generator, "D": discriminator},
+        modules={"G": window_generator, "D": window_discriminator},
         losses={"G": loss_g, "D": loss_d},
         optimizers=optimizers or rules,
         schedule=(("D",), *(("G",),) * n_generator),
