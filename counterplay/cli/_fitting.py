@@ -279,16 +279,17 @@ def _quality(detector: Any, given: Given, labelled: Given | None) -> dict[str, f
 def _trace(detector: Any, labelled: Given, measure: str, folder: Path) -> Influence | None:
     """What each training instance does to the detection, if anything changes it."""
     run, unfinished = detector.trajectory_, folder / "unfinished.safetensors"
+    adjoint = detector.default_adjoint
     X, labels = labelled.sample(N_TRACED)
     try:
         target = detector.detection_target(X, labels, measure)
-        with _show.stage("Tracing") as advance:
+        with _show.stage("Tracing", adjoint.last or run.n_steps) as advance:
             found = trace(
                 detector.game_,
                 detector.data_,
                 run,
                 target,
-                adjoint=detector.default_adjoint,
+                adjoint=adjoint,
                 on_move=lambda done, total: advance(done),
                 unfinished=unfinished,
             )

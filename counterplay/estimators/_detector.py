@@ -134,7 +134,7 @@ class AbstractDetector(AbstractScorer):
         )
 
     @property
-    def default_adjoint(self) -> AbstractAdjoint:
+    def default_adjoint(self) -> Unroll:
         """How far back `influence` follows the run: all of it, or `TRACED` moves."""
         check_is_fitted(self)
         last = self.TRACED and min(self.TRACED, self.trajectory_.n_steps)

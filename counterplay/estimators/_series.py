@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from counterplay.data._measured import GAP
 from counterplay.errors import ConfigError, DataError
 from counterplay.estimators._pot import peaks_over_threshold
 from counterplay.estimators._scaling import of_channels, scaled, Scaling
@@ -18,7 +19,6 @@ from counterplay.estimators._scorer import AbstractScorer
 from counterplay.estimators._windows import (
     Cut,
     cut,
-    GAP,
     read,
     require_window,
     Stretches,

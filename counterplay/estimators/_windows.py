@@ -12,12 +12,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
+from counterplay.data._measured import GAP
 from counterplay.errors import ConfigError, DataError
 
 
 CHUNK = 1_024  # windows looked at together, which bounds the memory
 Bound = tuple[int, int]  # first row, and row after the last
-GAP = 1.5  # typical steps between two time stamps begin a gap
 
 
 @dataclass(frozen=True)

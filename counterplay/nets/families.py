@@ -146,16 +146,13 @@ def _mlp(role: Role, shape: Shape, sizes: Sizes, width: int, **options) -> nn.Mo
         output = "tanh" if len(shape) == 3 else None
         layers = [*mlp(n_in, d, width=width, output=output, **options), *_unflatten(shape)]
     else:
-        n_out = None if role.gives == ("1",) else n_given(role, sizes)
-        layers = [*mlp(n_in, n_out, width=width, **options)]
+        layers = [*mlp(n_in, _n_out(role, sizes), width=width, **options)]
     if len(role.reads) > 1:
         return Joined(nn.Sequential(*layers), sizes.get("n_classes"))
     if role.reads == "x":
         layers = [*_flatten(shape), *layers]
-    if role.features:
-        last = max(i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear))
-        return Featured(nn.Sequential(*layers[:last]), nn.Sequential(*layers[last:]))
-    return nn.Sequential(*layers)
+    network = nn.Sequential(*layers)
+    return _featured(network) if role.features else network
 
 
 def _dcgan(
@@ -196,12 +193,8 @@ def _dcgan(
         trunk = dcgan.discriminator(**reader, n_out=4 * width)
         head = mlp(n_in, None, depth=1, width=4 * width, activation=activation)
         return Beside(trunk, head, n_classes)
-    n_out = None if role.gives == ("1",) else n_given(role, sizes)
-    network = dcgan.discriminator(**reader, n_out=n_out)
-    if not role.features:
-        return network
-    last = max(i for i, layer in enumerate(network) if isinstance(layer, nn.Linear))
-    return Featured(network[:last], network[last:])
+    network = dcgan.discriminator(**reader, n_out=_n_out(role, sizes))
+    return _featured(network) if role.features else network
 
 
 def _resnet(
@@ -286,6 +279,17 @@ def _linear_quadratic(
     if _is_generator("linear_quadratic", role):
         return nn.Sequential(linear_generator(sizes["latent_dim"], d), *_unflatten(shape))
     return nn.Sequential(*_flatten(shape), quadratic_discriminator(d, constant=constant))
+
+
+def _n_out(role: Role, sizes: Sizes) -> int | None:
+    """Numbers that go out; None is a single logit, without an axis of its own."""
+    return None if role.gives == ("1",) else n_given(role, sizes)
+
+
+def _featured(network: nn.Sequential) -> Featured:
+    """The network, which also gives what its last linear layer reads."""
+    last = max(i for i, layer in enumerate(network) if isinstance(layer, nn.Linear))
+    return Featured(network[:last], network[last:])
 
 
 def _code(width: int) -> int:

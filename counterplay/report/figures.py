@@ -41,7 +41,7 @@ def training_curves(log_rows: Rows) -> Figure:
         DataError: If no row has a loss.
     """
     names = _columns(log_rows, lambda name: name.startswith("loss_"))
-    figure, (ax,) = _panels(1, height=2.5)
+    figure, (ax,) = panels(1, height=2.5)
     for name, colour in zip(names, COLOURS, strict=False):
         step, values = _series(log_rows, name)
         at, mean, low, high = _stretches(step, values)
@@ -49,7 +49,7 @@ def training_curves(log_rows: Rows) -> Figure:
         ax.plot(at, mean, color=colour, linewidth=1.3, label=name.removeprefix("loss_"))
     ax.set_xlabel("moves")
     ax.set_ylabel("loss")
-    _legend(ax, n=len(names))
+    legend(ax, n=len(names))
     return figure
 
 
@@ -61,7 +61,7 @@ def metric_curves(log_rows: Rows) -> Figure:
     """
     names = _columns(log_rows, lambda name: bool(words.metric_part(name)))
     kinds = list(dict.fromkeys(words.metric_name(name) for name in names))
-    figure, axes = _panels(len(kinds), height=2.5, columns=2)
+    figure, axes = panels(len(kinds), height=2.5, columns=2)
     for ax, kind in zip(axes, kinds, strict=True):
         own = [name for name in names if words.metric_name(name) == kind]
         for name, colour, marker in zip(own, COLOURS, MARKERS, strict=False):
@@ -75,7 +75,7 @@ def metric_curves(log_rows: Rows) -> Figure:
             )  # fmt: skip
         ax.set_xlabel("moves")
         ax.set_ylabel(kind)
-        _legend(ax, n=len(own))
+        legend(ax, n=len(own))
     return figure
 
 
@@ -104,7 +104,7 @@ def influence_histogram(
             f"None of the {len(values)} removal effects on {name!r} is a number, so there "
             "is nothing to draw. Trace the run first."
         )
-    figure, (ax,) = _panels(1, height=2.6)
+    figure, (ax,) = panels(1, height=2.6)
     edges = _edges(values[traced])
     counts, _ = np.histogram(values[traced], edges)
     improves = (edges[:-1] + edges[1:] > 0) == higher_is_better
@@ -125,7 +125,7 @@ def influence_histogram(
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.tick(value)))
     ax.set_xlabel(f"predicted change of the {words.metric_name(name)} when removed")
     ax.set_ylabel("instances (log scale)")
-    _legend(ax, n=3)
+    legend(ax, n=3)
     return figure
 
 
@@ -136,7 +136,7 @@ def verification_scatter(agreement: Mapping[str, Any]) -> Figure:
         agreement: One entry of `verify.json`.
     """
     comparisons = agreement["comparisons"]
-    figure, axes = _panels(len(comparisons), height=2.55, columns=3)
+    figure, axes = panels(len(comparisons), height=2.55, columns=3)
     adjoints = list(dict.fromkeys(c["adjoint"] for c in comparisons))
     for ax, comparison in zip(axes, comparisons, strict=True):
         number = adjoints.index(comparison["adjoint"])
@@ -177,7 +177,7 @@ def cleansing_curves(cleansing: Mapping[str, Any], metric: str) -> Figure:
             f"{sorted(first['after'])}."
         )
     gains = np.stack([_gains(seed, metric) for seed in seeds])  # (seed, method, fraction)
-    figure, (ax,) = _panels(1, height=3.0)
+    figure, (ax,) = panels(1, height=3.0)
     ax.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
     ax.annotate(
         "no removal", (1, 0), xycoords=("axes fraction", "data"), color=INK, fontsize=SMALL,
@@ -193,7 +193,7 @@ def cleansing_curves(cleansing: Mapping[str, Any], metric: str) -> Figure:
     ax.set_xlim(0)
     ax.set_xlabel("share of the training set removed")
     ax.set_ylabel(f"gain in {words.metric_name(metric)}\n(above 0 is better)")
-    _legend(ax, n=3)
+    legend(ax, n=3)
     return figure
 
 
@@ -211,7 +211,7 @@ def score_spread(rows: Rows) -> Figure:
     models = list(dict.fromkeys(row["model"] for row in rows))
     if not rows:
         raise DataError("There is no score to draw. Give at least one model and metric.")
-    figure, axes = _panels(len(metrics), height=0.9 + 0.28 * len(models))
+    figure, axes = panels(len(metrics), height=0.9 + 0.28 * len(models))
     for ax, metric in zip(axes, metrics, strict=True):
         own = [row for row in rows if row["metric"] == metric]
         for row in own:
@@ -234,7 +234,7 @@ def points_scatter(real: Any, fake: Any) -> Figure:
         real: Instances, shape `(n, 2)`.
         fake: Samples, shape `(m, 2)`.
     """
-    figure, (ax,) = _panels(1, height=3.5, width=3.6)
+    figure, (ax,) = panels(1, height=3.5, width=3.6)
     for rows, colour, marker, label in (
         (real, INK, "o", "real"),
         (fake, HARMFUL, "x", "generated"),
@@ -247,7 +247,7 @@ def points_scatter(real: Any, fake: Any) -> Figure:
     ax.set_aspect("equal", "datalim")
     ax.set_xlabel("first coordinate")
     ax.set_ylabel("second coordinate")
-    _legend(ax, n=2)
+    legend(ax, n=2)
     return figure
 
 
@@ -270,9 +270,10 @@ def emphasised(methods: Sequence[str]) -> str | None:
     return next((name for name in methods if name.startswith("influence")), None)
 
 
-def _panels(
+def panels(
     n: int, *, height: float, columns: int = 1, width: float = WIDTH
 ) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` quiet axes, each of a height in inches."""
     columns = min(n, columns)
     rows = -(-n // columns)
     figure = Figure(figsize=(width, height * rows), layout="constrained", facecolor="none")
@@ -295,7 +296,8 @@ def _quieten(ax: Axes) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: words.tick(value)))
 
 
-def _legend(ax: Axes, *, n: int) -> None:
+def legend(ax: Axes, *, n: int) -> None:
+    """What the `n` lines of an axis are, in one row above it."""
     ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=max(n, 1),
         frameon=False, labelcolor=INK, fontsize=SMALL, handlelength=1.6, columnspacing=1.4,

@@ -218,7 +218,7 @@ def _series_chart(fitted: Fitted, residuals: NDArray[np.float64]) -> Chart:
         f"Scores over time, with {words.count(len(found), 'stretch')} above the threshold; "
         f"below, the channels that explain them most: {', '.join(names)}."
     )
-    return Chart("series", figure, text.replace("stretchs", "stretches"))
+    return Chart("series", figure, text)
 
 
 def _ranked(fitted: Fitted, spread: Spread) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from counterplay.report.figures import (
-    _legend,  # pyright: ignore[reportPrivateUsage]
-    _panels,  # pyright: ignore[reportPrivateUsage]
     HARMFUL,
     HELPFUL,
     INK,
+    legend,
+    panels,
     PLANTED,
 )
 
@@ -35,7 +35,7 @@ def score_histogram(
         threshold: Above it a row is called an outlier.
         labels: 1 for an outlier, 0 for a normal row, if that is known.
     """
-    figure, (ax,) = _panels(1, height=2.6)
+    figure, (ax,) = panels(1, height=2.6)
     edges = np.histogram_bin_edges(scores, bins=60)
     above = scores > threshold
     outlying, names = (
@@ -54,7 +54,7 @@ def score_histogram(
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel("outlier score, high for outlying")
     ax.set_ylabel("rows (log scale)")
-    _legend(ax, n=3)
+    legend(ax, n=3)
     return figure
 
 
@@ -81,7 +81,7 @@ def projection(plane: Values, scores: Values, threshold: float) -> Figure:
         scores: High for outlying.
         threshold: Above it a row is drawn as a diamond.
     """
-    figure, (ax,) = _panels(1, height=3.6, width=4.6)
+    figure, (ax,) = panels(1, height=3.6, width=4.6)
     order = np.argsort(scores, kind="stable")
     few = max(1, -(-len(order) // N_POINTS))
     # The highest are all there, and drawn on top.
@@ -99,7 +99,7 @@ def projection(plane: Values, scores: Values, threshold: float) -> Figure:
         )  # fmt: skip
     ax.set_xlabel("first principal axis")
     ax.set_ylabel("second principal axis")
-    _legend(ax, n=2)
+    legend(ax, n=2)
     return figure
 
 
@@ -122,7 +122,7 @@ def series_scores(
         found: Stretches above the threshold.
         labelled: Stretches known to be faulty.
     """
-    figure, axes = _panels(1 + len(names), height=1.5)
+    figure, axes = panels(1 + len(names), height=1.5)
     ax, *others = axes
     _envelope(ax, scores, HELPFUL)
     ax.axhline(threshold, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="threshold")
@@ -137,7 +137,7 @@ def series_scores(
         ax.plot([begin, end - 1], [1.02, 1.02], color=PLANTED, linewidth=3, clip_on=False,
                 transform=ax.get_xaxis_transform())  # fmt: skip
     axes[-1].set_xlabel("row")
-    _legend(ax, n=2)
+    legend(ax, n=2)
     return figure
 
 

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from counterplay.report.figures import (
-    _legend,  # pyright: ignore[reportPrivateUsage]
-    _panels,  # pyright: ignore[reportPrivateUsage]
     COLOURS,
     INK,
+    legend,
     MARKERS,
+    panels,
 )
 
 
@@ -25,7 +25,7 @@ def spectrum_profiles(seeds: Sequence[Profiles]) -> Figure:
     Args:
         seeds: The contents of `profiles_<seed>.json`, with the same sources.
     """
-    figure, (power, excess) = _panels(2, height=3.0, columns=2)
+    figure, (power, excess) = panels(2, height=3.0, columns=2)
     real, _ = _over_seeds(seeds, "real")
     fakes = [name for name in seeds[0] if name != "real"]
     styles = zip(["real", *fakes], [INK, *COLOURS * 2], ["o", *MARKERS * 2], strict=False)
@@ -47,7 +47,7 @@ def spectrum_profiles(seeds: Sequence[Profiles]) -> Figure:
         ax.set_xlabel("radius, in cycles per image")
     power.set_ylabel("mean power, in dB")
     excess.set_ylabel("above real images, in dB")
-    _legend(power, n=3)
+    legend(power, n=3)
     return figure
 
 

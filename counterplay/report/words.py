@@ -103,8 +103,9 @@ def effect(harm: float, metric: str) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """A number of things: `"1 seed"`, `"1,078 instances"`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    """A number of things: `"1 seed"`, `"1,078 instances"`, `"2 stretches"`."""
+    ending = "es" if noun.endswith("ch") else "s"
+    return f"{n:,} {noun}{'' if n == 1 else ending}"
 
 
 def coded(text: str) -> Markup:

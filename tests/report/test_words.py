@@ -73,6 +73,7 @@ def test_counts_know_their_plural():
         "1 seed",
         "1,078 instances",
     )
+    assert words.count(2, "stretch") == "2 stretches"
 
 
 def test_an_averaged_influence_keeps_its_way():
