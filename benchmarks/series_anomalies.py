@@ -9,7 +9,8 @@ compared with the literature.
 Data: `synthetic` is made here. `skab` reads skab.parquet (columns file, datetime, eight
 sensors, anomaly): the first 400 rows of every experiment are learnt from, one model for
 all. `msl` and `smap` read *_telemanom.npz (NAME_train, NAME_test, NAME_label): one model
-per channel, of its telemetry alone.
+per channel, of its telemetry alone. Every row of the result is kept as it comes: called
+again, the same command goes on.
 
 Run: python benchmarks/series_anomalies.py --data synthetic [--seeds 3]
      python benchmarks/series_anomalies.py --data skab --folder FOLDER
@@ -17,6 +18,7 @@ Run: python benchmarks/series_anomalies.py --data synthetic [--seeds 3]
 """
 
 import argparse
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -165,25 +167,52 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the files of the others are")
     parser.add_argument("--channels", type=int, help="of msl and smap; all if left out")
     parser.add_argument("--seeds", type=int, default=3, help="of plants, or of detectors")
+    parser.add_argument("--rows", type=Path, help="where rows are kept, of this data alone")
     chosen = parser.parse_args()
     if chosen.data != "synthetic" and chosen.folder is None:
         parser.error(f"--data {chosen.data} needs --folder")
     torch.set_num_threads(1)
-    found: dict[str, list[list[float]]] = defaultdict(list)
+    kept = chosen.rows or Path("build") / f"series_anomalies_{chosen.data}.jsonl"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.touch()
+    done = {(row["task"], row["seed"]) for row in _read(kept)}
     for task in SOURCES[chosen.data](chosen):
         for seed in task.seeds:
-            for detector in (forest, components, autoencoder, mad_gan):
-                begin = time.process_time()
-                for name, scores in detector(task, seed).items():
-                    row = [of(scores, task.labels) for of in MEASURES.values()]
-                    found[name].append([*row, time.process_time() - begin])
-            print(f"{task.name}, seed {seed}: done", flush=True)
-    print(f"{'':24}" + "".join(f"{name:>18}" for name in [*MEASURES, "CPU s"]))
-    for name, rows in sorted(found.items(), key=lambda item: -np.mean(item[1], 0)[1]):
-        mean, deviation = np.mean(rows, 0), np.std(rows, 0)
+            if (task.name, seed) not in done:
+                rows = list(measured(task, seed))
+                with kept.open("a") as file:
+                    file.writelines(json.dumps(row) + "\n" for row in rows)
+                print(f"{task.name}, seed {seed}: done", flush=True)
+    report(_read(kept))
+
+
+def measured(task: Task, seed: int) -> Iterator[dict]:
+    for detector in (forest, components, autoencoder, mad_gan):
+        begin = time.process_time()
+        for name, scores in detector(task, seed).items():
+            values = {key: float(of(scores, task.labels)) for key, of in MEASURES.items()}
+            cpu = time.process_time() - begin
+            yield {
+                "task": task.name, "seed": seed, "method": name, **values, "CPU s": cpu,
+            }  # fmt: skip
+
+
+def report(rows: list[dict]) -> None:
+    columns = [*MEASURES, "CPU s"]
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for row in rows:
+        found[row["method"]].append([row[name] for name in columns])
+    print(f"{len({row['task'] for row in rows})} tasks")
+    print(f"{'':24}" + "".join(f"{name:>18}" for name in columns))
+    for name, of_method in sorted(found.items(), key=lambda item: -np.mean(item[1], 0)[1]):
+        mean, deviation = np.mean(of_method, 0), np.std(of_method, 0)
         cells = [f"{m:.3f} +- {s:.3f}" for m, s in zip(mean, deviation, strict=True)]
         cells[-1] = f"{mean[-1]:.0f}"
         print(f"{name:24}" + "".join(f"{cell:>18}" for cell in cells))
+
+
+def _read(kept: Path) -> list[dict]:
+    return [json.loads(line) for line in kept.read_text().splitlines()]
 
 
 if __name__ == "__main__":
