@@ -24,8 +24,8 @@ from counterplay.estimators import MOGAAL, SOGAAL
 Scores = dict[str, np.ndarray]  # high for outlying, by the name of the result
 
 
-def ours(kind: type) -> Callable[[np.ndarray, int], np.ndarray]:
-    return lambda X, seed: kind(random_state=seed).fit(X).outlier_scores_
+def ours(kind: type, **options: str) -> Callable[[np.ndarray, int], np.ndarray]:
+    return lambda X, seed: kind(random_state=seed, **options).fit(X).outlier_scores_
 
 
 def forest(X: np.ndarray, seed: int) -> np.ndarray:
@@ -44,6 +44,8 @@ def pyod(make: Callable) -> Callable[[np.ndarray, int], np.ndarray]:
 DETECTORS = {
     "MO-GAAL": ours(MOGAAL),
     "SO-GAAL": ours(SOGAAL),
+    "MO-GAAL, stopped by agreement": ours(MOGAAL, n_active="agreement"),
+    "SO-GAAL, stopped by agreement": ours(SOGAAL, n_active="agreement"),
     "Isolation Forest": forest,
     "ECOD": pyod(ECOD),
     "KNN": pyod(KNN),

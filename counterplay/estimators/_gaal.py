@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from counterplay._play import OnStep
+from counterplay._play import OnStep, play
+from counterplay._statistics import spearman
 from counterplay.errors import ConfigError
 from counterplay.estimators._detector import AbstractDetector, instance_weights
 from counterplay.estimators._record import current
@@ -22,6 +23,9 @@ from counterplay.typing import Params
 
 
 _LONGEST = 100  # rounds, unless told otherwise
+_SCOUTED = 300  # rounds that are looked at to choose their number
+_PAUSE = 5  # rounds between these looks
+_JUDGED = 5_000  # rows at most that they take
 _FROZEN = 10  # rounds for each move of D alone that follows them, likewise
 _CHUNK = 8_192  # rows scaled or scored at a time
 _LOOKS = 20  # how often the history is given the area under the ROC curve
@@ -37,11 +41,13 @@ class AbstractGAAL(AbstractDetector):
         minimum_: Smallest training value of each column.
         range_: Largest minus smallest, 1 for a constant column.
         n_active_: Rounds after which the generators were frozen.
+        agreement_: With `n_active="agreement"`, by number of rounds, the rank correlation
+            of the scores with the mean absolute deviation from the columns' medians.
         train_history_: Losses, `"D"` and `"G"`, one per move of the player; with labels
             also `"roc_auc"` at moves `"step"`. A fit that was interrupted has those since.
     """
 
-    n_active: int | None
+    n_active: int | Literal["agreement"] | None
     n_frozen: int | None
     width: int
     ema_halflife: float | None
@@ -53,6 +59,7 @@ class AbstractGAAL(AbstractDetector):
     minimum_: np.ndarray
     range_: np.ndarray
     n_active_: int
+    agreement_: dict[int, float]
     train_history_: dict[str, list[float]]
 
     @abstractmethod
@@ -103,19 +110,20 @@ class AbstractGAAL(AbstractDetector):
 
     def _train(self, data: Columns, y: Any, weights: np.ndarray) -> None:
         batch_size, seed = min(self.batch_size, len(data)), self._draw_seed()
-        self.n_active_ = self.n_active or default_rounds(len(data))
+        make = self._maker(data["x"].shape, batch_size, seed)
+        if self.n_active == "agreement":
+            self.agreement_ = self._scouted(make, data, batch_size, seed, weights)
+            self.n_active_ = max(self.agreement_, key=self.agreement_.__getitem__)
+        else:
+            self.n_active_ = self.n_active or default_rounds(len(data))
         n_frozen = self.n_frozen
         if n_frozen is None:
-            n_frozen = self.n_active_ // _FROZEN
+            n_frozen = 0 if self.n_active == "agreement" else self.n_active_ // _FROZEN
         n_steps = 2 * self.n_active_ + n_frozen
         past = current().past
         self.train_history_ = {player: [*past.get(player, ())] for player in "DG"}
         self._play(
-            partial(
-                self._maker(data["x"].shape, batch_size, seed),
-                n_active=self.n_active_,
-                n_frozen=n_frozen,
-            ),
+            partial(make, n_active=self.n_active_, n_frozen=n_frozen),
             data,
             n_steps=n_steps,
             batch_size=batch_size,
@@ -123,6 +131,45 @@ class AbstractGAAL(AbstractDetector):
             weights=weights,
             on_step=self._watch(data["x"], _binary(y), max(1, n_steps // _LOOKS)),
         )
+
+    def _scouted(
+        self,
+        make: Callable[..., Game],
+        data: Columns,
+        batch_size: int,
+        seed: int,
+        weights: np.ndarray,
+    ) -> dict[int, float]:
+        """How well the scores agree with a crude measure of outlyingness, as rounds go by.
+
+        Before a discriminator has learnt where rows are, it agrees little, and once the
+        generators have found the densest part of the data, its scores turn around.
+        """
+        x = data["x"][torch.from_numpy(weights > 0)]
+        x = x[:: math.ceil(len(x) / _JUDGED)].numpy()
+        crude = np.abs(x - np.median(x, 0)).mean(1)
+        found: dict[int, float] = {}
+
+        def look(state: State, losses: Mapping[str, float]) -> None:
+            del losses
+            rounds, rest = divmod(state.step, 2)
+            if not rest and rounds % _PAUSE == 0:
+                scores = self._scores_in(state.view(averaged=True), x, lambda part: part)
+                found[rounds] = float(spearman(scores, crude))
+
+        self.game_ = make(n_active=_SCOUTED, n_frozen=0)
+        play(
+            self.game_,
+            data,
+            n_steps=2 * _SCOUTED,
+            batch_size=batch_size,
+            seed=seed,
+            every=2 * _SCOUTED,
+            weights=torch.from_numpy(weights),
+            on_step=look,
+            device=self.device,
+        )
+        return found
 
     def _watch(self, x: Tensor, labels: np.ndarray | None, every: int) -> OnStep:
         """What writes the history."""
@@ -198,8 +245,11 @@ class AbstractGAAL(AbstractDetector):
         self._require_contamination()
         for name in ("n_active", "width", "batch_size"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"`{name}` must be at least 1, got {value!r}.")
+            if name == "n_active" and value == "agreement":
+                continue
+            if value is not None and (isinstance(value, str) or value < 1):
+                or_else = " or 'agreement'" if name == "n_active" else ""
+                raise ConfigError(f"`{name}` must be at least 1{or_else}, got {value!r}.")
         if self.dtype not in ("float32", "float64"):
             raise ConfigError(
                 f"`dtype` must be 'float32' or 'float64', got {self.dtype!r}."

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import IsolationForest
@@ -16,7 +17,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from counterplay import play
 from counterplay.errors import ConfigError, DataError
-from counterplay.estimators import load, MOGAAL, save, SOGAAL
+from counterplay.estimators import _gaal, load, MOGAAL, save, SOGAAL
 from counterplay.estimators._gaal import default_rounds
 
 
@@ -224,11 +225,39 @@ def test_the_length_of_a_run_follows_the_table():
     assert found.trajectory_.n_steps == 2 * found.n_active_ + found.n_active_ // 10
 
 
+@each_kind
+def test_generators_may_stop_where_the_scores_agree_best_with_distance(kind, monkeypatch):
+    monkeypatch.setattr(_gaal, "_SCOUTED", 40)
+    X, _ = planted(3)
+    found = short(kind, n_active="agreement", n_frozen=None).fit(X)
+    assert list(found.agreement_) == list(range(5, 41, 5))
+    assert found.agreement_[found.n_active_] == max(found.agreement_.values())
+    assert found.trajectory_.n_steps == 2 * found.n_active_
+    x = found.data_["x"].numpy()
+    crude = np.abs(x - np.median(x, axis=0)).mean(axis=1)
+    agreement = spearmanr(found.outlier_scores_, crude).statistic
+    assert found.agreement_[found.n_active_] == pytest.approx(agreement, abs=1e-6)
+
+
+def test_rows_of_weight_0_have_no_say_in_where_generators_stop(monkeypatch):
+    monkeypatch.setattr(_gaal, "_SCOUTED", 10)
+    X = table(30)
+    weights = np.repeat([0.0, 1.0], [5, 25])
+    changed = X.copy()
+    changed[:5] += 7
+    one, other = (
+        short(MOGAAL, n_active="agreement").fit(rows, weights=weights)
+        for rows in (X, changed)
+    )
+    assert one.agreement_ == other.agreement_
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"contamination": 0.6}, r"`contamination` .* got 0.6"),
-        ({"n_active": 0}, r"`n_active` must be at least 1, got 0"),
+        ({"n_active": 0}, r"`n_active` must be at least 1 or 'agreement', got 0"),
+        ({"n_active": "auto"}, r"`n_active` must be .* 'agreement', got 'auto'"),
         ({"width": 0}, r"`width` must be at least 1, got 0"),
         ({"batch_size": 0}, r"`batch_size` must be at least 1, got 0"),
         ({"n_generators": 0}, r"`n_generators` must be at least 1, got 0"),
