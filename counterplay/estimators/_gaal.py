@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -25,6 +26,7 @@ from counterplay.typing import Params
 _LONGEST = 100  # rounds, unless told otherwise
 _SCOUTED = 300  # rounds that are looked at to choose their number
 _PAUSE = 5  # rounds between these looks
+_PATIENCE = 100  # rounds without better agreement after which there are no more
 _JUDGED = 5_000  # rows at most that they take
 _FROZEN = 10  # rounds for each move of D alone that follows them, likewise
 _CHUNK = 8_192  # rows scaled or scored at a time
@@ -156,19 +158,22 @@ class AbstractGAAL(AbstractDetector):
             if not rest and rounds % _PAUSE == 0:
                 scores = self._scores_in(state.view(averaged=True), x, lambda part: part)
                 found[rounds] = float(spearman(scores, crude))
+                if rounds - max(found, key=found.__getitem__) >= _PATIENCE:
+                    raise _Enough
 
         self.game_ = make(n_active=_SCOUTED, n_frozen=0)
-        play(
-            self.game_,
-            data,
-            n_steps=2 * _SCOUTED,
-            batch_size=batch_size,
-            seed=seed,
-            every=2 * _SCOUTED,
-            weights=torch.from_numpy(weights),
-            on_step=look,
-            device=self.device,
-        )
+        with suppress(_Enough):
+            play(
+                self.game_,
+                data,
+                n_steps=2 * _SCOUTED,
+                batch_size=batch_size,
+                seed=seed,
+                every=2 * _SCOUTED,
+                weights=torch.from_numpy(weights),
+                on_step=look,
+                device=self.device,
+            )
         return found
 
     def _watch(self, x: Tensor, labels: np.ndarray | None, every: int) -> OnStep:
@@ -254,6 +259,10 @@ class AbstractGAAL(AbstractDetector):
             raise ConfigError(
                 f"`dtype` must be 'float32' or 'float64', got {self.dtype!r}."
             )
+
+
+class _Enough(Exception):
+    """Ends a play that is only looked at."""
 
 
 def default_rounds(n: int) -> int:

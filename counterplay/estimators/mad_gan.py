@@ -77,6 +77,7 @@ class MADGAN(AbstractSeriesDetector, AbstractDetector):
         trajectory_: The run; `counterplay.trace` takes these three.
         normal_: Mean and deviation of the parts of the score on held-out rows.
         outlier_scores_: Scores of the training rows, high for outlying.
+        residuals_: How far each channel of theirs is from its reconstruction.
         offset_: Minus the threshold.
     """
 
@@ -176,7 +177,8 @@ class MADGAN(AbstractSeriesDetector, AbstractDetector):
             weights=weights,
         )
         self._set_normal(series, held_out)
-        self.outlier_scores_ = self._scores_of(series).total
+        scores = self._scores_of(series)
+        self.outlier_scores_, self.residuals_ = scores.total, scores.residuals
         self.offset_ = -self._threshold_of(self.outlier_scores_[counts])
         return self
 

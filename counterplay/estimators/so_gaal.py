@@ -30,9 +30,9 @@ class SOGAAL(AbstractGAAL):
         n_active: Rounds of a move of the discriminator and one of the generator, after
             which this is frozen. By default thrice the root of the number of rows, at
             most 100; longer training lets the scores of many tables turn around.
-            `"agreement"` plays 300 rounds first, and chooses the number after which the
-            scores of the training rows agree best with their mean absolute deviation from
-            the columns' medians; no label is needed.
+            `"agreement"` plays up to 300 rounds first, and chooses the number after which
+            the scores of the training rows agree best with their mean absolute deviation
+            from the columns' medians; no label is needed.
         n_frozen: Moves of the discriminator alone that follow; a tenth of the rounds if
             left out, or none with `"agreement"`. The paper has twice as many as rounds.
         width: Units of the discriminator's hidden layer, at least the root of the number of

@@ -40,6 +40,7 @@ class WindowPCA(AbstractSeriesDetector):
         components_: Orthonormal directions of flattened windows, one per row.
         mean_: The mean window, flattened.
         outlier_scores_: Scores of the training rows, high for outlying.
+        residuals_: How far each channel of theirs is from its reconstruction.
         offset_: Minus the threshold.
     """
 
@@ -84,7 +85,8 @@ class WindowPCA(AbstractSeriesDetector):
         self.mean_ = rows.mean(0)
         axes = np.linalg.svd(rows - self.mean_, full_matrices=False)[2]
         self.components_ = axes[: self.n_components]
-        self.outlier_scores_ = self._scores_of(series).total
+        scores = self._scores_of(series)
+        self.outlier_scores_, self.residuals_ = scores.total, scores.residuals
         self.offset_ = -self._threshold_of(self.outlier_scores_)
         return self
 

@@ -239,6 +239,12 @@ def test_generators_may_stop_where_the_scores_agree_best_with_distance(kind, mon
     assert found.agreement_[found.n_active_] == pytest.approx(agreement, abs=1e-6)
 
 
+def test_nobody_looks_on_when_agreement_has_long_been_falling(monkeypatch):
+    monkeypatch.setattr(_gaal, "_PATIENCE", 10)
+    found = short(SOGAAL, n_active="agreement").fit(planted(3)[0])
+    assert max(found.agreement_) == found.n_active_ + 10 < _gaal._SCOUTED
+
+
 def test_rows_of_weight_0_have_no_say_in_where_generators_stop(monkeypatch):
     monkeypatch.setattr(_gaal, "_SCOUTED", 10)
     X = table(30)
