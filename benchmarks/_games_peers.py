@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import _mimicry
@@ -191,11 +191,10 @@ def mixing(noise: Named | None) -> contextlib.AbstractContextManager:
 
 
 class PyOD:
-    """PyOD's detectors, which train in one call: some epochs of both players, then twice
-    as many of D alone."""
+    """PyOD's detectors, which train in one call: both players, then D alone."""
 
     title = f"PyOD {version('pyod')}"
-    kinds = {"so_gaal": so_gaal.SO_GAAL, "mo_gaal": mo_gaal.MO_GAAL}
+    kinds: ClassVar = {"so_gaal": so_gaal.SO_GAAL, "mo_gaal": mo_gaal.MO_GAAL}
 
     @classmethod
     def time(cls, name: str, data: Columns, stop_epochs: int) -> float:
@@ -215,14 +214,18 @@ class PyOD:
         n, ours = len(data), []
         z = game.draw(n, torch.Generator(), {})["z"]
         fixed = replace(game, draw=lambda size, generator, params: {"z": z})
-        play(fixed, data, n_steps=2, batch_size=n, on_step=lambda _, each: ours.append(each))
+        play(
+            fixed, data, n_steps=2, batch_size=n, on_step=lambda _, each: ours.append(each)
+        )
         shown = z if name == "so_gaal" else z.flatten(0, 1)[_shown(n, len(z), "official")]
         logit = copy.deepcopy(game.modules["D"])
         score = nn.Sequential(logit, nn.Sigmoid())
         made = lambda *sizes: gaal.generator(shown.shape[1])
         with (
-            mock.patch.object(torch, "rand", lambda *shape, **options: shown),
-            mock.patch.multiple(so_gaal, Generator=made, Discriminator=lambda *sizes: score),
+            mock.patch.object(torch, "rand", return_value=shown),
+            mock.patch.multiple(
+                so_gaal, Generator=made, Discriminator=lambda *sizes: score
+            ),
             mock.patch.multiple(
                 mo_gaal, create_generator=made, create_discriminator=lambda *sizes: score
             ),

@@ -1,60 +1,20 @@
-"""Every game as the loop that people write: modules, `torch.optim` and losses by hand.
+"""The losses of every game by hand, as people write them.
 
-A loss reads the loop (for its networks), a batch and the noise of a move. Instances have no
-weights. What another player made is detached, what another player's network is led through
-is not, so its gradients are computed and thrown away, as in most code.
+A loss reads the players (`on.D`), a batch and the noise of a move. Instances have no
+weights. What another player made is detached; another player's network that a loss leads
+through is not frozen, so its gradients are computed and thrown away, as in most code.
 """
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import autograd, nn, Tensor
+from torch import autograd, Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, mse_loss, normalize, relu, softplus
 
-from counterplay.game import Game
-
 
 Named = Mapping[str, Tensor]
-Loss = Callable[["Plain", Named, Named], Tensor]
-
-
-class Plain:
-    """The players of a game, trained by losses of this file."""
-
-    def __init__(self, name: str, game: Game):
-        self.schedule, self.losses = game.schedule, LOSSES[name]
-        self.nets = copy.deepcopy(dict(game.modules))
-        self.optimizers = {
-            player: _optimizer(self.nets[player], dict(rule.description))
-            for player, rule in game.optimizers.items()
-        }
-
-    def __getattr__(self, player: str) -> nn.Module:
-        return self.nets[player]
-
-    def move(self, step: int, batch: Named, noise: Named) -> list[float]:
-        """Play a move; its losses."""
-        movers, found = self.schedule[step % len(self.schedule)], []
-        for player in movers:
-            self.optimizers[player].zero_grad()
-            loss = self.losses[player[0]]
-            value = loss(self, batch, noise, player) if player[1:] else loss(self, batch, noise)
-            # Where several move at once, none may leave its gradients with another.
-            own = list(self.nets[player].parameters()) if len(movers) > 1 else None
-            value.backward(inputs=own)
-            found.append(value.item())
-        for player in movers:
-            self.optimizers[player].step()
-        return found
-
-
-def _optimizer(module: nn.Module, rule: dict) -> torch.optim.Optimizer:
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[rule["name"]]
-    used = ("lr", "betas", "eps", "weight_decay", "momentum")
-    return kind(module.parameters(), **{key: rule[key] for key in used if key in rule})
 
 
 def real(logits: Tensor) -> Tensor:
@@ -278,7 +238,9 @@ def ali_d(on, batch, noise):
 
 def ali_g(on, batch, noise):
     x, z = batch["x"], noise["z"]
-    return fake(on.D(x, drawn(on.G, x, noise["code"]))) + real(on.D(on.G["generator"](z), z))
+    return fake(on.D(x, drawn(on.G, x, noise["code"]))) + real(
+        on.D(on.G["generator"](z), z)
+    )
 
 
 def gaan_e(on, batch, noise):

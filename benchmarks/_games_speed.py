@@ -1,5 +1,6 @@
 """The measurements of `games_speed.py`; runs inside the environment that it makes."""
 
+import copy
 import inspect
 import statistics
 import sys
@@ -11,8 +12,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from _games_peers import Mimicry, MIMICRY, N_CLASSES, N_FEATURES, PyOD, TORCHGAN, TorchGAN
-from _games_plain import Plain
+from _games_peers import MIMICRY, Mimicry, N_CLASSES, N_FEATURES, PyOD, TORCHGAN, TorchGAN
+from _games_plain import LOSSES, Named
 from torch import nn, Tensor
 from torch.nn.utils import parametrizations
 
@@ -27,9 +28,10 @@ from counterplay.nets.roles import roles_of, sizes_of
 SECONDS = 1.5  # about what one timing of a side takes
 OPTIONS = {"eps_root": 0.0, "ema_halflife": None, "n_classes": N_CLASSES}  # for all games
 SMALL = {"width": 64, "activation": "tanh"}
-STOP_EPOCHS = 100  # of PyOD's detectors: G moves in one more, D in three times as many
+STOP_EPOCHS = 20  # of PyOD's detectors: G moves in one more, D in three times as many
 GAAL = {
     "latent_dim": 20,
+    "lr_d": 0.02,  # PyOD adds the halves of D's loss up, in SO-GAAL
     "n_active": 4 * (STOP_EPOCHS + 1),
     "n_frozen": 4 * (2 * STOP_EPOCHS - 1),
     "decay": 0.0,
@@ -121,11 +123,49 @@ CASES = [
 ]
 
 
+class Plain:
+    """The players of a game, trained by losses written by hand."""
+
+    def __init__(self, name: str, game: Game):
+        self.schedule, self.losses = game.schedule, LOSSES[name]
+        self.nets = copy.deepcopy(dict(game.modules))
+        self.optimizers = {
+            player: _optimizer(self.nets[player], dict(rule.description))
+            for player, rule in game.optimizers.items()
+        }
+
+    def __getattr__(self, player: str) -> nn.Module:
+        return self.nets[player]
+
+    def move(self, step: int, batch: Named, noise: Named) -> list[float]:
+        """Play a move; its losses."""
+        movers, found = self.schedule[step % len(self.schedule)], []
+        for player in movers:
+            self.optimizers[player].zero_grad()
+            which = (player,) if player[1:] else ()  # of several discriminators
+            value = self.losses[player[0]](self, batch, noise, *which)
+            # Where several move at once, none may leave its gradients with another.
+            own = list(self.nets[player].parameters()) if len(movers) > 1 else None
+            value.backward(inputs=own)
+            found.append(value.item())
+        for player in movers:
+            self.optimizers[player].step()
+        return found
+
+
+def _optimizer(module: nn.Module, rule: dict) -> torch.optim.Optimizer:
+    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[rule["name"]]
+    used = ("lr", "betas", "eps", "weight_decay", "momentum")
+    return kind(module.parameters(), **{key: rule[key] for key in used if key in rule})
+
+
 def time_play(case: Case, n_steps: int) -> float:
-    game, data = case.game(), case.data
-    start = time.process_time()
-    play(game, data, n_steps=n_steps, batch_size=case.batch_size, every=n_steps)
-    return time.process_time() - start
+    """CPU seconds of `n_steps` moves that follow the first, without setting up the run."""
+    game, data, stamps = case.game(), case.data, []
+    size = {"batch_size": case.batch_size, "every": n_steps + 1}
+    stamp = lambda state, losses: stamps.append(time.process_time())
+    play(game, data, n_steps=n_steps + 1, **size, on_step=stamp)
+    return stamps[-1] - stamps[0]
 
 
 def batches(case: Case) -> Iterator[dict[str, Tensor]]:
@@ -148,13 +188,13 @@ def time_moves(case: Case, n_steps: int, *, make: Callable, drawn: bool) -> floa
     """CPU seconds of a loop; `drawn` if it draws its noise itself."""
     game, stream = case.game(**case.bare), batches(case)
     loop = make(case.name, normalised(game) if case.spectral else game)
-    random, batch = torch.Generator(), next(stream)
-    start = time.process_time()
-    for step in range(n_steps):
+    random, batch, start = torch.Generator(), next(stream), 0.0
+    for step in range(n_steps + 1):
         if game.reads(step):
             batch = next(stream)
         noise = None if drawn else game.draw(case.batch_size, random, {})
         loop.move(step, batch, noise)
+        start = start if step else time.process_time()
     return time.process_time() - start
 
 
@@ -195,11 +235,12 @@ def in_order(game: Game) -> Game:
 def n_moves(case: Case) -> int:
     """Whole rounds of the schedule that take `play` about `SECONDS`."""
     length = len(case.game().schedule)
-    few, more = (time_play(case, n * length) for n in (2, 6))
-    return length * max(4, round(4 * SECONDS / (more - few)))
+    return length * max(3, round(3 * SECONDS / time_play(case, 3 * length)))
 
 
-def medians(case: Case, sides: list[Callable[[int], float]], n_steps: int, rounds: int):
+def medians(
+    case: Case, sides: list[Callable[[int], float]], n_steps: int, rounds: int
+) -> list[float]:
     """Of the CPU time of each side over that of `play`, all in turn in every round."""
     found = []
     for _ in range(rounds):
@@ -244,7 +285,7 @@ def main() -> None:
     )
     print(f"| {titles} |\n|{'---|' * (titles.count('|') + 1)}")
     for case in CASES:
-        if not only or case.name in only:
+        if not only or {case.name, case.networks} & set(only):
             print(f"| {row(case, rounds)} |", flush=True)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from _image_claims import cogan, infomax, sagan
+from _task_claims import dag, few_labels, msgan
 from scipy.stats import spearmanr
 from sklearn.datasets import make_moons
 from sklearn.neighbors import KNeighborsClassifier
@@ -356,7 +357,7 @@ CLAIMS: dict[str, Callable[[range], Iterator[Row]]] = {
     claim.__name__: claim
     for claim in (
         unrolled, ebgan, gman, cegan, gaan, objectives, task_cost, equilibrium,
-        semi_supervised, inversion, cogan, infomax, sagan,
+        semi_supervised, few_labels, inversion, cogan, infomax, sagan, dag, msgan,
     )
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         fairness as fairness,
         features as features,
         games as games,
+        live as live,
         metrics as metrics,
         nets as nets,
         optim as optim,
@@ -74,7 +75,9 @@ _HOME = {
     "verify": "_verify",
 }
 _FAMILIES = ("data", "features", "games", "metrics", "nets")
-_MODULES = ("baselines", "estimators", "executors", "fairness", "optim", "ranks", "scoring")
+_MODULES = (
+    "baselines", "estimators", "executors", "fairness", "live", "optim", "ranks", "scoring",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ from counterplay.typing import Tensors
 
 
 MEMORY = "1GiB"
+N_STRETCHES = 20  # of a run, whose contributions are told apart
 Progress = Callable[[int, int], None]  # moves done, moves in all
 
 
@@ -57,8 +58,15 @@ class AbstractAdjoint(ABC):
                 begin anew.
 
         Returns:
-            Shape `(n_metrics, n)`, float64; NaN for instances that were not traced.
+            Shape `(n_metrics, n_stretches, n)`, float64; NaN for instances that were not
+            traced. The stretches are those of `stretches` and sum to the derivative; an
+            adjoint that does not go through the run has one.
         """
+
+    def stretches(self, game: Game, trajectory: Trajectory) -> tuple[int, ...]:
+        """The first move of each stretch that is told apart, and the end of the last."""
+        del game
+        return (0, trajectory.n_steps)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,10 @@ class Unroll(AbstractAdjoint):
     def gradients(self, game, data, trajectory, cotangents, *, on_move=None, kept=None):
         """See `AbstractAdjoint.gradients`."""
         return _traced(self, game, data, trajectory, cotangents, True, on_move, kept)
+
+    def stretches(self, game, trajectory):
+        """See `AbstractAdjoint.stretches`."""
+        return _stretches(game, trajectory, self.last)
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,19 @@ class FirstOrder(AbstractAdjoint):
                 )
         return _traced(self, game, data, trajectory, cotangents, False, on_move, kept)
 
+    def stretches(self, game, trajectory):
+        """See `AbstractAdjoint.stretches`."""
+        return _stretches(game, trajectory, self.last)
+
+
+def _stretches(game: Game, trajectory: Trajectory, last: int | None) -> tuple[int, ...]:
+    """The epochs that are traced, joined to at most `N_STRETCHES` of about one length."""
+    end = trajectory.n_steps
+    start = max(end - (last or end), 0)
+    n_reads = game.n_reads(end) - game.n_reads(start)
+    n = min(N_STRETCHES, max(1, round(n_reads / trajectory.plan.batches_per_epoch)))
+    return tuple(start + (end - start) * i // n for i in range(n + 1))
+
 
 def _traced(
     adjoint: Unroll | FirstOrder,
@@ -141,7 +166,8 @@ def _traced(
         )
     start = 0 if last is None else n_steps - last
     trajectory.require(data, start)
-    sweep = begin(cotangents, trajectory, repr(adjoint), kept)
+    parts = adjoint.stretches(game, trajectory)
+    sweep = begin(cotangents, trajectory, repr(adjoint), kept, parts)
     tapes = backwards(
         game, data, trajectory, start=start, stop=sweep.move, memory=adjoint.memory
     )
@@ -212,7 +238,7 @@ class Implicit(AbstractAdjoint):
             unread[tape.index] = False
             advance(done := done + 1, n_moves)
         # One reading move of so many reads a given instance.
-        return gradients / plan.batches_per_epoch
+        return (gradients / plan.batches_per_epoch)[:, None]
 
     def _require_convergence(self, first: Tensors, last: Tensors) -> None:
         before, after = _size(first), _size(last)

@@ -94,8 +94,7 @@ class _Leaving(ByHand):
 
     @staticmethod
     def backward(ctx, *grads):
-        # Not by a memory format, which does not exist where gradients are batched.
-        return grads[0].permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        return _channels_last(grads[0])
 
 
 class GroupNorm(nn.GroupNorm):
@@ -172,6 +171,8 @@ class _GroupNormBackward(ByHand):
 
     @staticmethod
     def forward(grad, x, weight, mean, rate, groups):
+        # The kernel takes both to be in the order of one of them, without a look.
+        grad, x = _channels_last(grad), _channels_last(x)
         return torch.ops.aten.native_group_norm_backward(
             grad, x, mean, rate, weight, *groups[:4], (True, True, True)
         )
@@ -217,6 +218,11 @@ class _GroupNormBackward(ByHand):
         )
         by_weight = (rate * (sum_gu - mean_u * sum_g - mean_un * sum_gn)).sum(0)
         return by_g, by_x, by_weight, None, None, None
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    # Not by a memory format, which does not exist where gradients are batched.
+    return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 def _combined(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:

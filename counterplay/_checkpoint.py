@@ -46,12 +46,13 @@ def _bytes(tensor: Tensor) -> memoryview:
 class FolderCheckpoints(MutableMapping[int, State]):
     """Checkpoints kept as files of one folder, not in memory; a mapping move -> state."""
 
-    def __init__(self, folder: Path | str, *, run: str = ""):
+    def __init__(self, folder: Path | str, *, run: str | None = ""):
         """Open or create the folder.
 
         Args:
             folder: Where the files are.
-            run: What the checkpoints belong to; files of another run are refused.
+            run: What the checkpoints belong to; files of another run are refused, unless
+                it is None.
         """
         self.folder, self.run = Path(folder), run
         make_folder(self.folder)
@@ -81,7 +82,7 @@ class FolderCheckpoints(MutableMapping[int, State]):
             raise RunError(_damaged(path)) from error
         if not intact:
             raise RunError(_damaged(path))
-        if run != self.run:
+        if self.run is not None and run != self.run:
             raise RunError(
                 f"The checkpoint {str(path)!r} belongs to run {run!r}, not to "
                 f"{self.run!r}: the data or a setting has changed. Use another run folder."

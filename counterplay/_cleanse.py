@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from counterplay import executors
 from counterplay._adjoint import AbstractAdjoint, Unroll
 from counterplay._influence import trace
+from counterplay._notebook import card, Tabular
 from counterplay._retrain import (
     count_of,
     counterfactual_effects,
@@ -30,7 +32,7 @@ FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True)
-class Cleansing:
+class Cleansing(Tabular):
     """What one run becomes when each method removes each share of the data.
 
     Attributes:
@@ -52,7 +54,7 @@ class Cleansing:
     removed: Mapping[str, tuple[str, ...]]
     drift: Mapping[int, float] = field(default_factory=dict)
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self) -> list[dict[str, Any]]:
         """One row per metric, method and fraction, for tables and files."""
         return [
             {
@@ -68,6 +70,18 @@ class Cleansing:
             for i, method in enumerate(self.methods)
             for j, fraction in enumerate(self.fractions)
         ]
+
+    def _repr_html_(self) -> str:
+        best = [
+            max(own, key=lambda row: row["gain"])
+            for metric in self.after
+            for method in self.methods
+            for own in [
+                [r for r in self.rows() if (r["metric"], r["method"]) == (metric, method)]
+            ]
+        ]
+        note = "Each method at its own best share; choose it on other data than you report."
+        return card("Cleansing", {"shares": self.fractions}, best, note)
 
     def gains(self, metric: str) -> NDArray[np.float64]:
         """Improvement over no removal, positive is better, `(n_methods, n_fractions)`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from counterplay import _rng
 from counterplay._trajectory import draw, layer_noise, Plan, weights_of
-from counterplay.errors import GameError
+from counterplay.errors import DataError, GameError
 from counterplay.game import Batch, Columns, Game, State
 from counterplay.typing import Noise
 
@@ -37,6 +37,24 @@ def visible_at_zero(
             return dict.fromkeys(floating, 0.0)
         grads = torch.autograd.grad(loss, list(floating.values()), materialize_grads=True)
     return {name: float(g[0].abs().max()) for name, g in zip(floating, grads, strict=True)}
+
+
+def require_labels(game: Game, data: Columns) -> None:
+    """Refuse instances without a label where a game reads the labels of all.
+
+    Raises:
+        DataError: If there is one.
+    """
+    y = data.tensors.get("y")
+    if game.labels != "all" or y is None or y.is_floating_point() or not (y == -1).any():
+        return
+    without = (y == -1).nonzero().squeeze(1)
+    raise DataError(
+        f"{len(without)} of {len(data)} instances have no label, {data.ids[without[0]]!r} "
+        "for one (its `y` is -1), but this game learns from the label "
+        "of every instance. Label them, leave them out, or play 'semi_supervised_gan' or a "
+        "game that reads no labels."
+    )
 
 
 def refuse_coupling(game: Game, data: Columns, plan: Plan, state: State) -> None:

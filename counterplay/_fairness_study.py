@@ -264,10 +264,11 @@ def _relabelled(part: Columns, groups: Sequence[int], side: int, seed: int) -> C
     Raises:
         DataError: If there is a label without a class.
     """
-    if int(part["y"].max()) >= len(groups):
+    unknown = part["y"][(part["y"] < 0) | (part["y"] >= len(groups))]
+    if len(unknown):
         raise DataError(
             f"`fairness.groups` gives classes to the labels 0 to {len(groups) - 1}, but "
-            f"there is the label {int(part['y'].max())}. Give each label a class."
+            f"there is the label {int(unknown.max())}. Give each label a class; -1 is none."
         )
     x = adaptive_avg_pool2d(part["x"], side) if side else part["x"]
     relabelled = replace(part, tensors={"x": x, "y": torch.tensor(groups)[part["y"]]})

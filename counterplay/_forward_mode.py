@@ -64,7 +64,7 @@ class ForwardMode(AbstractAdjoint):
                 products = (tangents[name] * value).reshape(len(rows), -1)
                 by_row += products.sum(1).double().cpu()
             gradients[i, rows] = by_row
-        return gradients
+        return gradients[:, None]
 
 
 def _push(

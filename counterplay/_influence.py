@@ -4,14 +4,17 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload, Self
+from typing import Any, overload, Self
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
 from counterplay._atomic import write_atomically
+from counterplay._notebook import card, Tabular
 from counterplay._sweep import SweepFile
 from counterplay._trajectory import Trajectory
 from counterplay.errors import RunError, TraceError
@@ -22,7 +25,7 @@ from counterplay.typing import Index, PerInstance
 
 
 @dataclass(frozen=True)
-class Influence:
+class Influence(Tabular):
     """The influence of every training instance on one metric.
 
     Attributes:
@@ -35,6 +38,10 @@ class Influence:
         adjoint: How it was computed.
         drift: Where the replay was allowed to differ from the recorded run: how far it did,
             relative to the largest entry of a tensor, by move.
+        by_stretch: What each stretch of the run contributes to `gradient`,
+            `(n_stretches, n)`; a stretch is one epoch, or several in a long run. None if
+            they were not told apart.
+        stretches: The first move of each stretch, and the end of the last.
     """
 
     metric: str
@@ -45,6 +52,8 @@ class Influence:
     ids: tuple[str, ...]
     adjoint: str
     drift: Mapping[int, float] = field(default_factory=dict)
+    by_stretch: Float[Tensor, "n_stretches n"] | None = None
+    stretches: tuple[int, ...] = ()
 
     @property
     def removal(self) -> PerInstance:
@@ -77,6 +86,37 @@ class Influence:
         """Predicted change of the metric without a group: the sum, to first order."""
         return float(self.removal[instances].sum())
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per instance: its id, removal effect, harm, and rank, 1 for the worst.
+
+        An instance that was not traced has no numbers.
+        """
+        n = int((~torch.isnan(self.harm)).sum())
+        ranks = {row: rank for rank, row in enumerate(self.harmful(n).tolist(), 1)}
+        found = []
+        for row, name in enumerate(self.ids):
+            known = row in ranks
+            removal, harm = float(self.removal[row]) + 0.0, float(self.harm[row]) + 0.0
+            found.append({
+                "id": name,
+                "removal": removal if known else None,
+                "harm": harm if known else None,
+                "rank": ranks.get(row),
+            })  # fmt: skip
+        return found
+
+    def _repr_html_(self) -> str:
+        rows = [row for row in self.rows() if row["rank"]]
+        rows.sort(key=lambda row: row["rank"])
+        facts = {
+            "value": self.value,
+            "better": "higher" if self.higher_is_better else "lower",
+            "instances": len(self.ids),
+            "adjoint": self.adjoint,
+        }
+        note = "The most harmful and the most helpful; `verify` says whether to believe it."
+        return card(f"Influence on {self.metric}", facts, rows[:5] + rows[5:][-5:], note)
+
     def save(self, path: Path | str) -> None:
         """Write everything to one `.npz` file."""
         content = io.BytesIO()
@@ -90,6 +130,8 @@ class Influence:
             ids=np.array(self.ids),
             adjoint=self.adjoint,
             drift=np.array(list(self.drift.items()), dtype=np.float64).reshape(-1, 2),
+            stretches=np.array(self.stretches, dtype=np.int64),
+            by_stretch=np.empty(0) if self.by_stretch is None else self.by_stretch.numpy(),
         )
         write_atomically(Path(path), content.getvalue())
 
@@ -111,6 +153,7 @@ class Influence:
                     ids=tuple(str(i) for i in file["ids"]),
                     adjoint=str(file["adjoint"]),
                     drift=_drift_in(file),
+                    **_stretches_in(file),
                 )
         except (
             OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile,
@@ -119,6 +162,14 @@ class Influence:
                 f"{str(path)!r} holds no influence: it is missing, damaged or another kind "
                 "of file. Trace the run again and save the result."
             ) from error
+
+
+def _stretches_in(file: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The contributions of stretches in an open file, if they were told apart."""
+    stretches = tuple(file.get("stretches", np.empty(0, int)).tolist())
+    if not stretches:
+        return {}
+    return {"stretches": stretches, "by_stretch": torch.from_numpy(file["by_stretch"])}
 
 
 def _drift_in(file: Mapping[str, np.ndarray]) -> dict[int, float]:
@@ -202,17 +253,20 @@ def trace(
             kept=None if unfinished is None else SweepFile(unfinished, ranks=ranks),
         )
     ranks.agree("The influence", repr(gradients.tolist()))
+    stretches = adjoint.stretches(game, trajectory)
     influences = tuple(
         Influence(
             metric=target.name,
             higher_is_better=target.higher_is_better,
             value=value,
-            gradient=gradient,
+            gradient=parts.sum(0),
             weights=trajectory.plan.weights,
             ids=data.ids,
             adjoint=repr(adjoint),
             drift=dict(trajectory.drift or {}),
+            by_stretch=parts.float() if len(parts) > 1 else None,
+            stretches=stretches if len(parts) > 1 else (),
         )
-        for target, (value, _), gradient in zip(metrics, found, gradients, strict=True)
+        for target, (value, _), parts in zip(metrics, found, gradients, strict=True)
     )
     return influences[0] if isinstance(metric, Target) else influences

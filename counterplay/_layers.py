@@ -243,13 +243,28 @@ MIXING = (
 
 
 def spectral_norm(module: nn.Module) -> nn.Module:
-    """Put spectral normalisation on every convolution and linear layer, in place."""
+    """Put spectral normalisation on every convolution and linear layer, in place.
+
+    Raises:
+        GameError: If something else, such as an adapter, already computes a weight.
+    """
     transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    for layer in list(module.modules()):
-        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *transposed)):
+    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *transposed)
+    for name, layer in list(module.named_modules()):
+        if isinstance(layer, kinds):
+            if parametrize.is_parametrized(layer, "weight"):
+                raise GameError(_on_top(name))
             norm = SpectralNorm(layer.weight, dim=int(isinstance(layer, transposed)))
             parametrize.register_parametrization(layer, "weight", norm, unsafe=True)
     return module
+
+
+def _on_top(name: str) -> str:
+    return (
+        f"The layer at {name!r} would have spectral normalisation of a weight that is "
+        "computed, for example by an adapter of low rank, but with the singular vectors of "
+        "the weight before. Use one of the two, each on the plain network."
+    )
 
 
 def pure(module: nn.Module) -> nn.Module:
@@ -301,6 +316,10 @@ def _refuse(name: str, layer: nn.Module) -> None:
             "its vectors in a hook. Use `counterplay.nets.spectral_norm` or "
             "`torch.nn.utils.parametrizations.spectral_norm`."
         )
+    if isinstance(layer, parametrize.ParametrizationList) and any(
+        isinstance(each, SpectralNorm | _SpectralNorm) for each in list(layer)[1:]
+    ):
+        raise GameError(_on_top(name.removesuffix(".parametrizations.weight")))
     if isinstance(layer, _InstanceNorm) and layer.track_running_stats:
         raise GameError(
             f"{type(layer).__name__} at {name!r} has `track_running_stats=True` and would "

@@ -47,7 +47,11 @@ class ByHand(torch.autograd.Function):
     @classmethod
     def of(cls, *inputs: Any) -> Any:
         """The value."""
-        return cls.forward(*inputs) if transformed() else cls.apply(*inputs)
+        if transformed():
+            return cls.forward(*inputs)
+        # `Function.apply` reads the signature of `forward` anew at every call, which is most
+        # of what it costs.
+        return super(torch.autograd.Function, cls).apply(*inputs)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager

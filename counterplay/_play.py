@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from counterplay._checkpoint import fingerprint, FolderCheckpoints
-from counterplay._contract import refuse_coupling
+from counterplay._contract import refuse_coupling, require_labels
 from counterplay._memory import spacing
 from counterplay._numerics import MemoryFormat, Numerics, Precision
 from counterplay._trajectory import make_plan, Plan, recorded_move, Trajectory
@@ -67,6 +67,7 @@ def play(
 
     Raises:
         GameError: If a number makes no sense, or a network couples instances.
+        DataError: If the game needs the label of an instance that has none.
         PlayError: If a loss or parameter is no longer finite.
     """
     if n_steps < 1 or not 0 <= since <= n_steps:
@@ -78,6 +79,7 @@ def play(
         raise GameError(
             f"Give `every` or `memory`, not both: every={every!r}, memory={memory!r}."
         )
+    require_labels(game, data)
     numerics = Numerics(device, precision, memory_format, ranks.size)
     plan = make_plan(
         data, batch_size=batch_size, seed=seed, weights=weights, numerics=numerics

@@ -18,9 +18,11 @@ import tomli_w
 from torch import Tensor
 
 from counterplay import data as datasets, features as feature_maps, games, metrics, nets
+from counterplay._contract import require_labels
 from counterplay._memory import spacing
 from counterplay._numerics import Numerics
 from counterplay._play import play
+from counterplay._pretrained import identified, tuned
 from counterplay._tables import keys_of, plain, require_kind, require_known, REQUIRED, Table
 from counterplay._toml import read_anchored
 from counterplay._trajectory import make_plan, Trajectory
@@ -29,6 +31,7 @@ from counterplay.data.mixture import Mixture
 from counterplay.data.splits import Splits
 from counterplay.errors import ConfigError
 from counterplay.game import Columns, Game
+from counterplay.metrics.classification import OF_CLASSIFIER, of_classifier
 from counterplay.metrics.target import of_samples, Target
 from counterplay.typing import FeatureMap
 
@@ -40,7 +43,8 @@ class Recipe:
     Attributes:
         data: `name` of a data set and its options.
         corrupt: `kind`, `fraction` and further options of `corrupt`, or empty.
-        nets: `name` and options of a pair of networks.
+        nets: `name` and options of networks; `start`, a finished run whose final parameters
+            are the first here, and the `rank` of adapters that alone are trained.
         game: `name` and options of a game.
         play: `n_steps`, `batch_size`, `seed`, `every` or `memory` (of the checkpoints),
             `device`, `precision`, `memory_format`.
@@ -146,15 +150,16 @@ class Recipe:
     def identity(self) -> str:
         """A hash of everything that the states of the run depend on, the data included."""
         data = {key: value for key, value in self.data.items() if key != "path"}
-        tables = [data, self.corrupt, self.nets, self.game, self.play]
+        tables = [data, self.corrupt, identified(self.nets), self.game, self.play]
         text = json.dumps([*tables, self.splits.train.fingerprint], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def _known(self) -> dict[str, dict[str, Any]]:
         """Per table its keys and their defaults, `REQUIRED` where there is none."""
         known = {
-            "data": keys_of(datasets.maker(self.data["name"]), "dtype"),
-            "nets": dict(nets.options_of(self.nets["name"])),
+            "data": {"labelled": None}
+            | keys_of(datasets.maker(self.data["name"]), "dtype"),
+            "nets": {**nets.options_of(self.nets["name"]), **_TUNING},
             "game": options_of_game(self.game["name"]),
             "play": _PLAY_DEFAULTS,
             "features": {
@@ -198,6 +203,7 @@ class Recipe:
         factory, train = games.load(self.game["name"]), self.splits.train
         if "n_classes" in inspect.signature(factory).parameters:
             options["n_classes"] = self._n_classes
+        own = nets.options_of(self.nets["name"])
         networks = nets.networks(
             self.nets["name"],
             nets.roles_of(factory),
@@ -205,9 +211,10 @@ class Recipe:
             nets.sizes_of(factory, options),
             seed=self.seed,
             dtype=train["x"].dtype,
-            **{k: v for k, v in self.nets.items() if k != "name"},
+            **{k: v for k, v in self.nets.items() if k in own},
         )
-        return factory(*networks, **options)
+        tuning = {k: v for k, v in self.nets.items() if k not in (*own, "name")}
+        return tuned(lambda: factory(*networks, **options), networks, **tuning)
 
     @property
     def _n_classes(self) -> int:
@@ -235,9 +242,13 @@ class Recipe:
         if table["n_steps"] < 1:
             raise ConfigError(f"`play.n_steps` must be at least 1, got {table['n_steps']}.")
         make_plan(self.splits.train, batch_size=table["batch_size"], seed=table["seed"])
-        for name in (*self.metric_names, *self.report_names):
-            metrics.load(name)
         game = self.make_game()
+        for name in (*self.metric_names, *self.report_names):
+            if name in OF_CLASSIFIER:
+                of_classifier(name, game, self.splits.valid)
+            else:
+                metrics.load(name)
+        require_labels(game, self.splits.train)
         self.spacing(game)
         self.numerics.require_playable(game.initial())
 
@@ -274,6 +285,11 @@ class Recipe:
         table = {**_METRIC_DEFAULTS, **self.metric}
         found = []
         for name in table["names"] if names is None else names:
+            if name in OF_CLASSIFIER:
+                held_out, averaged = getattr(self.splits, part), bool(game.averages)
+                target = of_classifier(name, game, held_out, averaged=averaged)
+                found.append(replace(target, name=f"{part}_{name}"))
+                continue
             compared = "train" if metrics.load(name).reads_training else part
             reference: Columns = getattr(self.splits, compared)
             given = table["options"].get(name, {})
@@ -347,16 +363,9 @@ class Recipe:
 
 
 FEATURES = (
-    "autoencoder",
-    "classifier",
-    "huggingface",
-    "identity",
-    "inception",
-    "onnx",
-    "saved",
-    "stacked_classifier",
-    "torchscript",
-)
+    "autoencoder", "classifier", "huggingface", "identity", "inception", "onnx", "saved",
+    "stacked_classifier", "torchscript",
+)  # fmt: skip
 
 _NAMED = ("data", "nets", "game", "features")
 _OF_MIXTURE: dict[str, Callable[[Mixture], Any]] = {
@@ -366,23 +375,14 @@ _OF_MIXTURE: dict[str, Callable[[Mixture], Any]] = {
 }
 # Of images in front of a feature map that does not see to them itself.
 _PREPROCESSING: dict[str, Any] = {"resize": 0, "quantise": False}
+_TUNING: dict[str, Any] = {"start": "", "rank": 0}  # of networks of every name
 _PLAY_DEFAULTS: dict[str, Any] = {
-    "n_steps": 2_000,
-    "batch_size": 64,
-    "seed": 0,
-    "every": 0,
-    "memory": "",
-    "device": "cpu",
-    "precision": "float32",
-    "memory_format": "channels_last",
-}
+    "n_steps": 2_000, "batch_size": 64, "seed": 0, "every": 0, "memory": "",
+    "device": "cpu", "precision": "float32", "memory_format": "channels_last",
+}  # fmt: skip
 _METRIC_DEFAULTS: dict[str, Any] = {
-    "names": ["frechet"],
-    "report": [],
-    "n": 2_048,
-    "seed": 1,
-    "options": {},
-}
+    "names": ["frechet"], "report": [], "n": 2_048, "seed": 1, "options": {},
+}  # fmt: skip
 
 
 def options_of_game(name: str) -> dict[str, Any]:

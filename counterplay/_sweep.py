@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +25,22 @@ class Sweep:
     Attributes:
         move: The moves from this one on are done.
         cotangents: Per metric, its derivative by the state before `move`.
-        gradients: What has fallen out along the weights so far, `(n_metrics, n)`.
+        gradients: What has fallen out along the weights so far, by stretch of the run,
+            `(n_metrics, n_stretches, n)`.
+        stretches: The first move of each stretch, and the end of the last.
     """
 
     move: int
     cotangents: list[Tensors]
     gradients: Tensor
+    stretches: Sequence[int]
 
     def take(self, tape: Tape, *, carried: bool) -> None:
         """Go back by one move; if not `carried`, every move meets the first cotangents."""
         pulled, by_weight = tape.pull(self.cotangents, carried=carried)
-        self.gradients.index_add_(1, tape.index, by_weight)
         self.move = tape.before.step
+        stretch = bisect_right(self.stretches, self.move) - 1
+        self.gradients[:, stretch].index_add_(1, tape.index, by_weight)
         if carried:
             self.cotangents = pulled
 
@@ -54,15 +59,15 @@ class SweepFile:
         self.path, self.seconds, self.ranks = Path(path), seconds, ranks
         self._identity, self._written = "", time.monotonic()
 
-    def open(self, identity: str) -> Sweep | None:
+    def open(self, identity: str, stretches: Sequence[int]) -> Sweep | None:
         """The sweep of the file if it is of this trace and whole, else None."""
         self._identity = identity
         self.ranks.agree("The trace to continue", identity)  # and nobody writes any more
-        found = self._read()
+        found = self._read(stretches)
         self.ranks.agree("The unfinished trace", str(found and found.move))
         return found
 
-    def _read(self) -> Sweep | None:
+    def _read(self, stretches: Sequence[int]) -> Sweep | None:
         try:
             _, facts, tensors = read_tensors(self.path)
             if facts["identity"] != self._identity or facts["digest"] != _digest(tensors):
@@ -72,7 +77,7 @@ class SweepFile:
             for flat, tensor in tensors.items():
                 number, name = flat.split("/", 1)
                 cotangents[int(number)][name] = tensor
-            return Sweep(facts["move"], cotangents, gradients)
+            return Sweep(facts["move"], cotangents, gradients, stretches)
         except (KeyError, TypeError, ValueError):
             return None  # the trace begins anew
 
@@ -101,16 +106,17 @@ def begin(
     trajectory: Trajectory,
     adjoint: str,
     file: SweepFile | None,
+    stretches: Sequence[int],
 ) -> Sweep:
     """A sweep at the end of the run, or where an interrupted one of the same trace was."""
     if file is not None:
         digest = hashlib.blake2b(digest_size=12)
         digest.update(trajectory.plan.fingerprint.encode())
         digest.update(trajectory.fingerprints[trajectory.n_steps].encode())
-        digest.update(f"{adjoint}/{trajectory.n_steps}".encode())
+        digest.update(f"{adjoint}/{trajectory.n_steps}/{list(stretches)}".encode())
         for cotangent in cotangents:
             add_tensors(digest, cotangent)
-        found = file.open(digest.hexdigest())
+        found = file.open(digest.hexdigest(), stretches)
         if found is not None:
             device = next(iter(cotangents[0].values())).device
             found.cotangents = [
@@ -118,10 +124,9 @@ def begin(
                 for cotangent in found.cotangents
             ]
             return found
-    gradients = torch.zeros(
-        len(cotangents), trajectory.plan.n_instances, dtype=torch.float64
-    )
-    return Sweep(trajectory.n_steps, list(cotangents), gradients)
+    shape = (len(cotangents), len(stretches) - 1, trajectory.plan.n_instances)
+    gradients = torch.zeros(shape, dtype=torch.float64)
+    return Sweep(trajectory.n_steps, list(cotangents), gradients, stretches)
 
 
 def moves(

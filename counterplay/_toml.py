@@ -9,7 +9,11 @@ from typing import Any
 from counterplay.errors import ConfigError
 
 
-_PATHS = {"data": ("path",), "features": ("path", "weights", "cache")}
+_PATHS = {
+    "data": ("path",),
+    "nets": ("start",),
+    "features": ("path", "weights", "cache"),
+}
 
 
 def read_toml(path: Path | str) -> dict[str, Any]:

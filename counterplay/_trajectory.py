@@ -16,6 +16,7 @@ from torch import Tensor
 from counterplay import _rng
 from counterplay._checkpoint import fingerprint
 from counterplay._drift import Drift, drift_between
+from counterplay._notebook import card
 from counterplay._numerics import Numerics
 from counterplay._step import step
 from counterplay.errors import DataError, ReplayError, TraceError
@@ -98,6 +99,17 @@ class Trajectory:
     def final(self) -> State:
         """The state after the last move."""
         return self.plan.numerics.place(self.checkpoints[self.n_steps])
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "moves": self.n_steps,
+            "instances": self.plan.n_instances,
+            "batch": self.plan.batch_size,
+            "seed": self.plan.seed,
+            "checkpoints": len(self.checkpoints),
+            "left out": int((self.plan.weights == 0).sum()),
+        }
+        return card("Trajectory", facts)
 
     def epochs_back(self, game: Game, n_epochs: int) -> int:
         """The move at which the last `n_epochs` passes over the data begin.

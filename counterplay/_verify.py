@@ -8,7 +8,7 @@ whether the run is linear enough for it to predict a removal.
 import functools
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import overload, TypedDict, Unpack
+from typing import Any, overload, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from counterplay import _rng, executors
 from counterplay._influence import Influence
+from counterplay._notebook import card, Tabular
 from counterplay._retrain import (
     count_of,
     counterfactual_effects,
@@ -106,7 +107,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Tabular):
     """What `verify` found.
 
     Attributes:
@@ -121,7 +122,7 @@ class Agreement:
     comparisons: tuple[Comparison, ...]
     verdict: Mapping[str, Verdict]
 
-    def rows(self) -> list[dict[str, object]]:
+    def rows(self) -> list[dict[str, Any]]:
         """One row per adjoint, kind of change and measure, for tables and files."""
         return [
             {
@@ -141,6 +142,11 @@ class Agreement:
             for comparison in self.comparisons
             for measure, found in comparison.agreement().items()
         ]
+
+    def _repr_html_(self) -> str:
+        rows = [{k: v for k, v in row.items() if k != "metric"} for row in self.rows()]
+        facts = {"instances": len(self.instances), **self.verdict}
+        return card(f"Agreement with retraining: {self.metric}", facts, rows)
 
     def __str__(self) -> str:
         lines = [f"{self.metric}, {len(self.instances)} instances"]

@@ -5,7 +5,8 @@ and samples alike. Where a change has an inverse, it forms a group: four quarter
 none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import get_args, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +18,8 @@ from counterplay.errors import GameError
 
 Images = Float[Tensor, "n c h w"]
 Change = Callable[[Tensor], Tensor]
+Kind = Literal["colour", "shift", "cut"]
+N_NUMBERS = 7  # random numbers that an image takes, whatever is changed
 
 
 def turned(x: Tensor, quarters: Int[Tensor, " n"] | int) -> Tensor:
@@ -129,6 +132,50 @@ def recoloured(x: Images, by: Float[Tensor, "n 3"]) -> Images:
     x = grey + 2 * saturation * (x - grey)
     middle = x.mean((1, 2, 3), keepdim=True)
     return middle + (contrast + 0.5) * (x - middle)
+
+
+def at_random(kinds: Sequence[Kind | str]) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """A function that changes each image by random numbers of its own.
+
+    Applied to all that a discriminator sees, instances and samples, with a gradient through
+    both, it lets a GAN learn from few instances: the discriminator cannot know them by
+    heart, and the generator learns no change, since its samples are changed as well.
+    Source: Zhao et al. 2020, arXiv 2006.10738, and the authors' code.
+
+    Args:
+        kinds: What to do, in this order: `"colour"` (`recoloured`), `"shift"` (`shifted`),
+            `"cut"` (`cut_out`).
+
+    Returns:
+        From images and numbers in [0, 1], of shape `(n, N_NUMBERS)`, to images; without
+        changes, anything as it is.
+
+    Raises:
+        GameError: If there is no such change.
+    """
+    unknown = [kind for kind in kinds if kind not in get_args(Kind)]
+    if unknown:
+        raise GameError(
+            f"There is no change {unknown[0]!r}; there are {list(get_args(Kind))}."
+        )
+
+    def changed(x: Tensor, numbers: Tensor | None) -> Tensor:
+        if not kinds or numbers is None:
+            return x
+        if x.dim() != 4:
+            raise GameError(
+                f"Rows of shape {tuple(x.shape[1:])} are no images of shape (channels, "
+                f"height, width), so they cannot be changed by {list(kinds)}."
+            )
+        by = dict(zip(get_args(Kind), numbers.split((3, 2, 2), 1), strict=True))
+        for kind in kinds:
+            x = _BY_KIND[kind](x, by[kind])
+        return x
+
+    return changed
+
+
+_BY_KIND = {"colour": recoloured, "shift": shifted, "cut": cut_out}
 
 
 def policy(name: str) -> tuple[Change, ...]:

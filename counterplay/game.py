@@ -7,15 +7,16 @@ loops, devices, recording or influence: a loss that honours its weights has all 
 import functools
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable, Self
+from typing import Literal, Protocol, runtime_checkable, Self
 
 import torch
 from torch import nn, Tensor
 
 from counterplay import _layers
 from counterplay._apply import apply_of as apply_of, Network as Network
+from counterplay._notebook import card
 from counterplay.errors import DataError, GameError
 from counterplay.optim import Optimizer
 from counterplay.typing import (
@@ -32,6 +33,7 @@ from counterplay.typing import (
 
 STATE_PARTS = ("params", "buffers", "slots", "averages")
 Move = tuple[str, ...]  # the players that move together, each reading the same old state
+OfInstances = Callable[[Params, Tensor], Tensor]  # by networks in evaluation mode
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Columns:
 
     Attributes:
         tensors: Column name to tensor, all with `n` rows. Column `"x"` is what is
-            generated, `"y"` a class label where there is one.
+            generated, `"y"` a class label where there is one, -1 for an instance without.
         ids: One name per instance (a file name, a row number), kept to the end of every
             output.
         kind: What a row of `"x"` is: `"image"`, `"point"`, `"row"` or `"window"`.
@@ -227,6 +229,9 @@ class Game:
             `(("D", "G"),)` is simultaneous.
         draw: One move's noise.
         sample: What the game generates, or None if it generates nothing.
+        reconstruct: What it makes of instances through their codes, if it has an encoder.
+        classify: The logits of instances, one per class, if it learns to classify.
+        labels: Which instances need one in column `"y"`; -1 stands for none.
         readers: The players whose loss reads instances; a move of the others consumes no
             batch.
         averages: Half-life, in moves of the player, of its moving average.
@@ -241,6 +246,9 @@ class Game:
     schedule: tuple[Move, ...]
     draw: Draw
     sample: Sample | None = None
+    reconstruct: OfInstances | None = None
+    classify: OfInstances | None = None
+    labels: Literal["none", "some", "all"] = "none"
     readers: tuple[str, ...] = ("D",)
     averages: Mapping[str, float] = field(default_factory=dict)
     couples_instances: bool = False
@@ -272,6 +280,18 @@ class Game:
         if not self.couples_instances:
             for player in self.readers:
                 _refuse_batch_norm(player, self.modules[player])
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {
+                "player": player,
+                "network": type(module).__name__,
+                "parameters": sum(p.numel() for p in module.parameters()),
+                "reads data": "yes" if player in self.readers else "no",
+            }
+            for player, module in self.modules.items()
+        ]
+        return card("Game", {"moves": " ".join("+".join(m) for m in self.schedule)}, rows)
 
     @property
     def players(self) -> tuple[str, ...]:

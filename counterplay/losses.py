@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import get_args, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
@@ -27,6 +28,7 @@ Family = Literal[
     "neyman",
     "squared_hellinger",
 ]
+Relation = Literal["paired", "average"]
 LIMIT = 4.0  # the logit beyond which f-divergences go on in a straight line
 Score = Callable[[Tensor], Tensor]  # inputs to one number each
 
@@ -108,6 +110,25 @@ def scores(score: Score, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     return of_real, of_fake
 
 
+def feature_matching(
+    real: Float[Tensor, "batch d"], fake: Float[Tensor, "m d"], weights: Weights
+) -> Scalar:
+    """How far the mean features of samples are from those of instances, for a generator.
+
+    The squared difference, averaged over features.
+    Source: Salimans et al. 2016, arXiv 1606.03498, section 3.1, which sums over features.
+
+    Args:
+        real: A hidden layer of the discriminator for the instances.
+        fake: The same for samples.
+        weights: One weight per instance; their mean has a fixed denominator.
+
+    Returns:
+        The loss, a scalar.
+    """
+    return (weights @ real / len(real) - fake.mean(0)).square().mean()
+
+
 @dataclass(frozen=True)
 class Adversarial:
     """A family of adversarial losses, each from logits to one value per instance or sample.
@@ -123,6 +144,10 @@ class Adversarial:
     real: Score
     fake: Score
     generator: Score
+
+    def discriminator(self, real: Tensor, fake: Tensor, weights: Weights) -> Scalar:
+        """The discriminator's loss, from the logits of instances and of samples."""
+        return wmean(self.real(real), weights) + self.fake(fake).mean()
 
 
 def adversarial(
@@ -183,6 +208,80 @@ def adversarial(
     )
 
 
+@dataclass(frozen=True)
+class Relativistic:
+    """What each player minimises, from the logits of instances and of samples together.
+
+    Attributes:
+        discriminator: The discriminator's loss.
+        generator: The generator's, which reads the instances too.
+        couples_instances: Whether the logit of an instance enters the terms of others.
+    """
+
+    discriminator: Callable[[Tensor, Tensor, Weights], Scalar]
+    generator: Callable[[Tensor, Tensor, Weights], Scalar]
+    couples_instances: bool
+
+
+def relativistic(family: Adversarial, relation: Relation | str) -> Relativistic:
+    """The losses of a family, of how much more real instances are than samples.
+
+    With `f` what the family's discriminator minimises on instances, D minimises
+    `f(real - fake)` and G `f(fake - real)`; G of `minimax` minimises minus D's loss. Adding
+    a number to all logits changes neither. `"paired"` takes instance and sample from the
+    same row. `"average"` compares each instance with the mean logit of the samples and each
+    sample with that of the instances, and adds both terms.
+
+    A weight scales the term of its instance. The mean logit of the instances is divided by
+    the sum of their weights: it is what samples are compared with, not a sum of losses, and
+    under a fixed denominator an instance at weight 0 would count as one with logit 0.
+    Least squares has the targets 1 and -1 here.
+
+    Source: Jolicoeur-Martineau 2018, arXiv 1807.00734; for `"paired"` also Huang, Gokaslan,
+    Kuleshov and Tompkin 2024, arXiv 2501.05441 (R3GAN), which adds R1 and R2.
+
+    Args:
+        family: The family, without smoothing or shares; f-divergences have no such form.
+        relation: What a logit is compared with.
+
+    Returns:
+        The losses of both players.
+
+    Raises:
+        GameError: If there is no such loss or relation.
+    """
+    if family not in _RELATIVE or relation not in get_args(Relation):
+        raise GameError(
+            f"The loss {family.name!r} has no relativistic form {relation!r}: there are "
+            f"{list(get_args(Relation))} of {[each.name for each in _RELATIVE]}, with "
+            "`real_target` at 1 and `real_share` at 0.5, as differences are judged."
+        )
+    of_d = family.real
+    of_g = (lambda more: -of_d(-more)) if family.name == "minimax" else of_d
+    if relation == "paired":
+        return Relativistic(
+            lambda real, fake, weights: wmean(of_d(real - fake), weights),
+            lambda real, fake, weights: wmean(of_g(fake - real), weights),
+            couples_instances=False,
+        )
+
+    def discriminator(real: Tensor, fake: Tensor, weights: Weights) -> Scalar:
+        of_samples = of_d(_weighted_mean(real, weights) - fake).mean()
+        return wmean(of_d(real - fake.mean()), weights) + of_samples
+
+    def generator(real: Tensor, fake: Tensor, weights: Weights) -> Scalar:
+        of_samples = of_g(fake - _weighted_mean(real, weights)).mean()
+        return wmean(of_g(fake.mean() - real), weights) + of_samples
+
+    return Relativistic(discriminator, generator, couples_instances=True)
+
+
+def _weighted_mean(values: Tensor, weights: Weights) -> Scalar:
+    """The mean by weights, or 0 where there are none."""
+    total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+    return torch.dot(weights, values) / total
+
+
 def _divergence(name: Family, power: float, factor: float) -> Adversarial:
     """A generator that reduces `factor * r ** power` on its samples; the log at power 0."""
 
@@ -230,6 +329,7 @@ _FAMILIES = {
         generator=lambda logits: -logits,
     ),
 }
+_RELATIVE = tuple(_FAMILIES.values())  # so far
 # h(r) = f(r) - r f'(r), but for constants.
 _FAMILIES |= {
     "kl": _divergence("kl", 1.0, -1.0),

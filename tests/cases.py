@@ -22,6 +22,7 @@ from counterplay.nets import (
     lstm_generator,
     quadratic_discriminator,
     spectral_norm,
+    virtual_batch_norm,
 )
 
 
@@ -48,6 +49,12 @@ def labelled(n: int = 8, **options: Any) -> Columns:
     return replace(data, tensors={**data.tensors, "y": y}, class_names=("even", "odd"))
 
 
+def images(n: int = 8) -> Columns:
+    """Normal images of 4 x 4 pixels."""
+    data = points(n, d=16)
+    return replace(data, tensors={"x": data["x"].view(n, 1, 4, 4)}, kind="image")
+
+
 def networks(
     *, batch_norm: bool = False, spectral: bool = False, dropout: float = 0.0
 ) -> tuple[nn.Module, nn.Module]:
@@ -60,6 +67,17 @@ def networks(
         discriminator = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), *drop, nn.Linear(4, 1))
     generator, discriminator = generator.double(), discriminator.double()
     return generator, spectral_norm(discriminator) if spectral else discriminator
+
+
+def virtual_networks() -> tuple[nn.Module, nn.Module]:
+    """The same with virtual batch norm in both, on points that are no instances."""
+    generator, discriminator = networks(batch_norm=True)
+    assert isinstance(discriminator, nn.Sequential)
+    discriminator.insert(1, nn.BatchNorm1d(4).double())
+    latents, held_out = (points(5, seed=seed)["x"] for seed in (1, 2))
+    return virtual_batch_norm(generator, latents), virtual_batch_norm(
+        discriminator, held_out
+    )
 
 
 def wave(samples: Tensor) -> Tensor:
@@ -77,13 +95,22 @@ def gan(
     batch_norm: bool = False,
     spectral: bool = False,
     dropout: float = 0.0,
+    virtual: bool = False,
     **options: Any,
 ) -> Case:
-    """The GAN on the networks above; `options` are the game's."""
-    nets = networks(batch_norm=batch_norm, spectral=spectral, dropout=dropout)
+    """The GAN on the networks above, or on images to augment; `options` are the game's."""
+    pair, data = (
+        networks(batch_norm=batch_norm, spectral=spectral, dropout=dropout),
+        points(),
+    )
+    if virtual:
+        pair = virtual_networks()
+    if "augment" in options:
+        data = images()
+        pair = nets.pair("mlp", (1, 4, 4), latent_dim=2, width=4, dtype=torch.float64)
     options = {"optimizer": "sgd", "lr_g": 0.1, "lr_d": 0.1, **options}
-    game = games.load("gan")(*nets, latent_dim=2, **options)
-    return Case(game, points(), wave_of(game, averaged=bool(game.averages)))
+    game = games.load("gan")(*pair, latent_dim=2, **options)
+    return Case(game, data, wave_of(game, averaged=bool(game.averages)))
 
 
 def lqgan(**options: Any) -> Case:
@@ -333,6 +360,11 @@ OPTIONS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"loss": "least_squares", "optimizer": "adam", "ema_halflife": 2.0},
         {"loss": "hinge", "simultaneous": True, "spectral": True},
         {"loss": "wasserstein", "n_critic": 2, "gradient_penalty": 10.0},
+        {"relativistic": "paired", "r1": 1.0, "r2": 1.0},
+        {"relativistic": "average", "loss": "minimax", "n_critic": 2},
+        {"relativistic": "average", "loss": "least_squares", "simultaneous": True},
+        {"augment": ("colour", "shift", "cut"), "relativistic": "paired", "r1": 1.0},
+        {"virtual": True},
     ),
     "infogan": ({"latent_dim": 5, "n_categories": 2, "n_continuous": 2},),
     "gaan": ({}, {"distance": "data", "generator_reconstructs": False, "n_critic": 2}),

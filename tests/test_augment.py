@@ -81,3 +81,33 @@ def test_a_policy_begins_with_no_change_and_lets_gradients_through(name):
 def test_an_unknown_policy_is_refused():
     with pytest.raises(GameError, match=r"no policy 'mixup'; there are \['rotation'"):
         augment.policy("mixup")
+
+
+def test_changes_at_random_are_done_in_order_by_an_images_own_numbers():
+    x = images()
+    numbers = torch.rand(4, augment.N_NUMBERS, dtype=torch.float64)
+    found = augment.at_random(["cut", "colour", "shift"])(x, numbers)
+    expected = augment.cut_out(x, numbers[:, 5:])
+    expected = augment.recoloured(expected, numbers[:, :3])
+    assert torch.equal(found, augment.shifted(expected, numbers[:, 3:5]))
+    alone = augment.at_random(["cut", "colour", "shift"])(x[2:3], numbers[2:3])
+    assert torch.equal(alone[0], found[2])
+
+
+def test_changes_at_random_let_gradients_through():
+    x = images().requires_grad_()
+    numbers = torch.rand(4, augment.N_NUMBERS, dtype=torch.float64)
+    change = augment.at_random(["colour", "shift", "cut"])
+    assert torch.autograd.gradcheck(lambda x: change(x, numbers), x)
+
+
+def test_no_changes_leave_anything_as_it_is():
+    x = torch.randn(3, 2)
+    assert augment.at_random(())(x, None) is x
+
+
+def test_unknown_changes_and_rows_that_are_no_images_are_refused():
+    with pytest.raises(GameError, match=r"no change 'blur'; there are \['colour', 'shift'"):
+        augment.at_random(["shift", "blur"])
+    with pytest.raises(GameError, match=r"shape \(2,\) are no images .* by \['shift'\]"):
+        augment.at_random(["shift"])(torch.zeros(3, 2), torch.zeros(3, 7))

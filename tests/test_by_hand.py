@@ -74,6 +74,20 @@ def test_images_and_their_gradients_keep_their_order():
     torch.testing.assert_close(grad, 2 * images)
 
 
+@pytest.mark.parametrize("orders", [(True, False), (False, True), (False, False)])
+def test_group_norm_takes_images_and_gradients_in_any_order(orders):
+    # As behind a convolution to one pixel, whose gradient has lost the order of the images.
+    formats = [torch.channels_last if last else torch.contiguous_format for last in orders]
+    x, grad = (normal(3, 4, 2, 5).detach().contiguous(memory_format=f) for f in formats)
+    x.requires_grad_()
+    theirs = group_norm()
+    ours = _layers.pure(theirs)
+    expected = torch.autograd.grad(theirs(x), (x, *theirs.parameters()), grad)
+    with computing(BY_HAND):
+        found = torch.autograd.grad(ours(x), (x, *ours.parameters()), grad)
+    torch.testing.assert_close(found, expected)
+
+
 def test_group_norm_loses_no_digits_far_from_zero():
     x = 1e4 + normal(2, 4, 5, 5).detach().float()
     theirs = group_norm().float()

@@ -11,7 +11,7 @@ from counterplay import games
 from counterplay._contract import visible_at_zero
 from counterplay._play import play
 from counterplay._trajectory import draw, make_plan, weights_of
-from counterplay.errors import GameError
+from counterplay.errors import DataError, GameError
 from counterplay.game import apply_of
 
 
@@ -125,3 +125,25 @@ def test_what_shows_at_weight_zero_is_measured():
         "y": 0.0,
     }
     assert torch.equal(weights, torch.ones(4, dtype=torch.float64))
+
+
+def without_a_label(column="y"):
+    data = cases.labelled()
+    y = data["y"].clone()
+    y[[2, 5]] = -1
+    return replace(data, tensors={"x": data["x"], column: y})
+
+
+@pytest.mark.parametrize("name", ["acgan", "amgan", "cgan", "cogan"])
+def test_a_game_that_needs_every_label_names_who_has_none(name):
+    game = cases.make(name).game
+    with pytest.raises(
+        DataError, match=r"2 of 8 .* no label, '0-2' for one \(its `y` is -1\).*'semi_sup"
+    ):
+        play(game, without_a_label(), n_steps=1, batch_size=4)
+
+
+@pytest.mark.parametrize("name", ["semi_supervised_gan", "gan"])
+def test_other_games_play_on_instances_without_a_label(name):
+    run = play(cases.make(name).game, without_a_label(), n_steps=3, batch_size=4)
+    assert run.final.step == 3

@@ -305,9 +305,9 @@ def test_schedules_and_optimizers_follow_their_options():
     ("options", "text"),
     [
         ({"n_critic": 0}, "`n_critic` must be at least 1"),
-        ({"n_critic": 2, "simultaneous": True}, "got 2 with simultaneous=True"),
-        ({"r1": -1.0}, r"`r1` must be at least 0 \(0 is off\), got -1.0"),
-        ({"gradient_penalty": -2.0}, "`gradient_penalty` must be at least 0"),
+        ({"n_critic": 2, "simultaneous": True}, "got n_critic=2 with simultaneous=True"),
+        ({"r1": -1.0}, r"penalties at least 0 \(0 is off\), got .* r1=-1\.0"),
+        ({"gradient_penalty": -2.0}, r"penalties .* got .* gradient_penalty=-2\.0"),
         ({"loss": "bce"}, "no loss 'bce'"),
         ({"optimizer": "lion"}, "no optimizer 'lion'"),
         ({"optimizers": {"G": optim.sgd()}}, r"`optimizers` must .* got \['G'\]"),

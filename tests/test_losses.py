@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from counterplay.errors import GameError
-from counterplay.losses import adversarial, Family, per_instance, scores, wmean
+from counterplay.losses import (
+    adversarial,
+    Family,
+    feature_matching,
+    per_instance,
+    relativistic,
+    scores,
+    wmean,
+)
 
 
 families = get_args(Family)
@@ -222,3 +230,105 @@ def test_a_share_or_a_target_out_of_range_is_refused(options):
     (text,) = (f"{name}={value}" for name, value in options.items())
     with pytest.raises(GameError, match=text):
         adversarial("minimax", **options)
+
+
+RELATIVE = ["minimax", "non_saturating", "least_squares", "hinge", "wasserstein"]
+OF_MORE = {  # what D loses where an instance has a logit higher by t
+    "minimax": lambda t: sp(-t),
+    "non_saturating": lambda t: sp(-t),
+    "least_squares": lambda t: (t - 1) ** 2 / 2,
+    "hinge": lambda t: max(0, 1 - t),
+    "wasserstein": lambda t: -t,
+}
+each_relative = pytest.mark.parametrize("name", RELATIVE)
+each_relation = pytest.mark.parametrize("relation", ["paired", "average"])
+REAL = torch.tensor([0.7, -1.2, 2.5, 0.1], dtype=torch.float64)
+FAKE = torch.tensor([0.3, 1.1, -0.6, -2.0], dtype=torch.float64)
+WEIGHTS = torch.tensor([1.0, 0.0, 0.5, 2.0], dtype=torch.float64)
+
+
+def by_hand(name, relation, real, fake, weights):
+    """Both losses, one instance at a time."""
+    f, n = OF_MORE[name], len(real)
+    g = (lambda t: -f(-t)) if name == "minimax" else f
+    if relation == "paired":
+        rows = list(zip(weights, real, fake, strict=True))
+        return sum(w * f(r - q) for w, r, q in rows) / n, sum(
+            w * g(q - r) for w, r, q in rows
+        ) / n
+    of_real = sum(w * r for w, r in zip(weights, real, strict=True)) / sum(weights)
+    of_fake = sum(fake) / n
+    terms = list(zip(weights, real, strict=True))
+    d = sum(w * f(r - of_fake) for w, r in terms) + sum(f(of_real - q) for q in fake)
+    g = sum(w * g(of_fake - r) for w, r in terms) + sum(g(q - of_real) for q in fake)
+    return d / n, g / n
+
+
+@each_relative
+@each_relation
+def test_a_relativistic_loss_is_its_formula(name, relation):
+    found = relativistic(adversarial(name), relation)
+    expected = by_hand(name, relation, REAL.tolist(), FAKE.tolist(), WEIGHTS.tolist())
+    assert float(found.discriminator(REAL, FAKE, WEIGHTS)) == pytest.approx(expected[0])
+    assert float(found.generator(REAL, FAKE, WEIGHTS)) == pytest.approx(expected[1])
+
+
+@each_relative
+@each_relation
+def test_a_relativistic_loss_knows_no_zero_and_no_instance_without_weight(name, relation):
+    found = relativistic(adversarial(name), relation)
+    for loss in (found.discriminator, found.generator):
+        value = loss(REAL, FAKE, WEIGHTS)
+        torch.testing.assert_close(loss(REAL + 3, FAKE + 3, WEIGHTS), value)
+        slope = torch.func.grad(loss)(REAL, FAKE, WEIGHTS)
+        assert slope[1] == 0
+        assert (slope[[0, 2, 3]] != 0).any()
+    assert found.couples_instances == (relation == "average")
+
+
+@each_relation
+def test_a_relativistic_generator_makes_instances_look_less_real(relation):
+    ones = torch.ones(4, dtype=torch.float64)
+    for name in RELATIVE:
+        found = relativistic(adversarial(name), relation)
+        of_d, of_g = (
+            torch.func.grad(loss, argnums=(0, 1))(REAL, FAKE, ones)
+            for loss in (found.discriminator, found.generator)
+        )
+        assert of_d[0].sum() < 0 < of_d[1].sum()
+        assert of_g[1].sum() < 0 < of_g[0].sum()
+
+
+def test_a_batch_without_weight_has_no_mean_but_a_finite_loss():
+    found = relativistic(adversarial("non_saturating"), "average")
+    assert found.discriminator(REAL, FAKE, torch.zeros(4).double()).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("family", "relation"),
+    [
+        (adversarial("pearson"), "paired"),
+        (adversarial("hinge", real_target=0.9), "paired"),
+        (adversarial("hinge"), "squared"),
+    ],
+)
+def test_a_loss_without_a_relativistic_form_is_refused(family, relation):
+    text = rf"{family.name!r} has no relativistic form '{relation}': .*'hinge'.*at 0\.5"
+    with pytest.raises(GameError, match=text):
+        relativistic(family, relation)
+
+
+@pytest.mark.parametrize("name", families)
+def test_a_discriminators_loss_adds_both_means(name):
+    family = adversarial(name)
+    expected = (WEIGHTS * family.real(REAL)).sum() / 4 + family.fake(FAKE).sum() / 4
+    torch.testing.assert_close(family.discriminator(REAL, FAKE, WEIGHTS), expected)
+
+
+def test_features_match_when_their_means_do():
+    real = torch.tensor([[1.0, 0.0], [3.0, 4.0], [9.0, 9.0]])
+    fake = torch.tensor([[2.0, 1.0], [0.0, 1.0]])
+    weights = torch.tensor([1.0, 2.0, 0.0])  # means 7 / 3 and 8 / 3 against 1 and 1
+    expected = ((7 / 3 - 1) ** 2 + (8 / 3 - 1) ** 2) / 2
+    assert float(feature_matching(real, fake, weights)) == pytest.approx(expected)
+    assert feature_matching(real, real, torch.ones(3)) == 0

@@ -35,6 +35,7 @@ def test_the_tables_are_complete_and_make_the_same_recipe_again():
     tables = full.tables()
     assert list(tables) == ["data", "nets", "game", "play", "corrupt", "features", "metric"]
     assert tables["data"]["n_modes"] == 8
+    assert "labelled" not in tables["data"]  # all are, unless told otherwise
     assert tables["nets"]["activation"] == "tanh"
     assert tables["game"]["betas"] == [0.0, 0.99]
     assert tables["play"] == {

@@ -312,7 +312,7 @@ def _write(
     """The files that people read."""
     scores, threshold = detector.outlier_scores_, detector.threshold_
     columns = detection_columns(given, scores, threshold)
-    residuals = detector.scores(given.X).residuals if given.windows else None
+    residuals = detector.residuals_ if given.windows else None
     if residuals is not None:
         columns |= channel_columns(given.names, residuals, 3)
     if labelled is given:
@@ -322,21 +322,21 @@ def _write(
     if harmful:
         write_table(folder / "influence.csv", sorted(harmful, key=lambda row: row["row"]))
         _show_harmful(harmful, "window" if given.windows else "row")
-    page.build(
-        page.Fitted(
-            folder=folder,
-            tables=tables,
-            names=given.names,
-            ids=given.ids,
-            values=given.values,
-            scores=scores,
-            threshold=threshold,
-            labels=given.labels if labelled is given else None,
-            residuals=residuals,
-            quality=quality,
-            harmful=harmful,
-        )
+    fitted = page.Fitted(
+        folder=folder,
+        tables=tables,
+        names=given.names,
+        ids=given.ids,
+        values=given.values,
+        scores=scores,
+        threshold=threshold,
+        labels=given.labels if labelled is given else None,
+        residuals=residuals,
+        quality=quality,
+        harmful=harmful,
     )
+    fitted.save()
+    page.build(fitted)
 
 
 def _show_harmful(harmful: Sequence[Mapping[str, Any]], noun: str) -> None:

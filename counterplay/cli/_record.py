@@ -2,16 +2,24 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, ExitStack
 
+from counterplay import live
+from counterplay._sealed import checksum
 from counterplay._trajectory import Trajectory
 from counterplay.cli import _show
 from counterplay.cli._folder import RunFolder
 from counterplay.cli._log import Log
-from counterplay.cli._pictures import write_fakes, write_reals
-from counterplay.errors import MetricError, MissingExtraError
+from counterplay.cli._pictures import (
+    write_fakes,
+    write_interpolations,
+    write_reals,
+    write_reconstructions,
+)
 from counterplay.game import Game, State
+from counterplay.metrics.classification import with_error
+from counterplay.report import words
 
 
 Play = Callable[..., Trajectory]  # given `checkpoints` and `on_step`
@@ -24,6 +32,7 @@ def record(
     start: Callable[[], State],
     *,
     tensorboard: bool = False,
+    wandb: bool = False,
 ) -> None:
     """Play the run of a folder, or the rest of it.
 
@@ -33,14 +42,21 @@ def record(
         play: Plays with the given `checkpoints` and `on_step`.
         start: Makes the state before the first move that is played.
         tensorboard: Whether to write the log for TensorBoard too.
+        wandb: Whether to send it to Weights & Biases.
     """
     began = time.monotonic()
     log = Log(folder.path / "log.jsonl")
     checkpoints = folder.checkpoints
     reached = log.rewind(checkpoints)
-    board = _board(folder, reached) if tensorboard else None
-    with _show.stage("Playing", folder.n_steps) as advance:
-        watch = _Watch(folder, game, log, advance, board)
+    with ExitStack() as stack:
+        watchers: list[live.Watcher] = []
+        if tensorboard:
+            board = live.TensorBoard(folder.path / "tensorboard", since=reached + 1)
+            watchers.append(stack.enter_context(closing(board)))
+        if wandb:
+            watchers.append(stack.enter_context(closing(_wandb(folder))))
+        advance = stack.enter_context(_show.stage("Playing", folder.n_steps))
+        watch = _Watch(folder, game, log, advance, watchers)
         if reached < 0:
             write_reals(folder)
             watch(start(), {})
@@ -55,10 +71,16 @@ class _Watch:
     """Logs losses every so often, and metrics and pictures now and then."""
 
     def __init__(
-        self, folder: RunFolder, game: Game, log: Log, advance: _show.Advance, board: Any
+        self,
+        folder: RunFolder,
+        game: Game,
+        log: Log,
+        advance: _show.Advance,
+        watchers: Sequence[live.Watcher],
     ):
         self.folder, self.game, self.log, self.advance = folder, game, log, advance
-        self.board = board
+        self.watchers, self.measured = watchers, {}
+        self.pace = live.Pace(game, folder.plan.batch_size)
         n_steps, n_rows, n_scores = (
             folder.n_steps,
             folder.facts["n_rows"],
@@ -66,16 +88,18 @@ class _Watch:
         )
         self.row_every = (folder.recipe.spacing(game), max(1, n_steps // max(1, n_rows)))
         self.score_every = math.ceil(n_steps / n_scores) if n_scores else 0
-        self.targets = folder.recipe.targets(game) if n_scores else []
+        names = with_error(folder.recipe.metric_names, game)
+        self.targets = folder.recipe.targets(game, names=names) if n_scores else []
         last = log.rows[-1] if log.rows else {}
         self.losses = {
             name: value for name, value in last.items() if name.startswith("loss_")
         }
+        self.note = ""
         self.unread: dict[str, Mapping[str, float]] = {}
 
     def __call__(self, state: State, losses: Mapping[str, float]) -> None:
         self.unread |= dict.fromkeys(losses, losses)
-        self.advance(state.step)
+        self.advance(state.step, self.note)
         # Every checkpoint has a row: resuming there, the losses of all players are known.
         ends = state.step == self.folder.n_steps or not losses
         if ends or any(state.step % every == 0 for every in self.row_every):
@@ -83,30 +107,35 @@ class _Watch:
             self.unread.clear()
             values = dict(self.losses)
             if self.score_every and (ends or state.step % self.score_every == 0):
-                values |= self._score(state)
+                self.measured = self._score(state)
+                values |= self.measured
             self.log.append(state.step, values)
-            if self.board is not None:
-                for name, value in values.items():
-                    self.board.add_scalar(name, value, state.step)
+            pace = self.pace.at(state.step)
+            self.note = _note(self.losses, self.measured, pace)
+            for watcher in self.watchers:
+                watcher(live.Progress(state.step, self.folder.n_steps, values, pace))
 
     def _score(self, state: State) -> dict[str, float]:
-        write_fakes(self.folder, self.game, state, f"fakes_{state.step:06d}.png")
-        found = {}
-        for target in self.targets:
-            try:
-                found[target.name] = target.value(state)
-            except MetricError:  # has no value yet, or not any more; the column stays empty
-                continue
-        return found
+        step = f"{state.step:06d}.png"
+        write_fakes(self.folder, self.game, state, f"fakes_{step}")
+        if state.step == self.folder.n_steps:
+            write_interpolations(self.folder, self.game, state, f"interpolations_{step}")
+            write_reconstructions(self.folder, self.game, state, f"reconstructions_{step}")
+        return live.measured(self.targets, state)
 
 
-def _board(folder: RunFolder, reached: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingExtraError(
-            "`--tensorboard` needs the package tensorboard. Install it with "
-            '`pip install "counterplay[tensorboard]"`, or leave the option out; log.csv '
-            "holds the same numbers."
-        ) from error
-    return SummaryWriter(str(folder.path / "tensorboard"), purge_step=reached + 1)
+def _note(losses: Mapping[str, float], measured: Mapping[str, float], pace: float) -> str:
+    """The latest numbers, for the line of the bar."""
+    parts = [f"{name.removeprefix('loss_')} {loss:.3g}" for name, loss in losses.items()]
+    parts += [f"{words.metric_name(name)} {value:.4g}" for name, value in measured.items()]
+    return " · ".join([*parts[:4], *([f"{pace:,.0f} instances/s"] if pace else [])])
+
+
+def _wandb(folder: RunFolder) -> live.WandB:
+    created = f"{folder.facts['created']}/{folder.facts['data']}"
+    return live.WandB(
+        folder.path,
+        name=folder.path.name,
+        id=checksum({"run": f"{folder.recipe.identity}/{created}"})[:16],
+        settings=folder.recipe.tables(),
+    )

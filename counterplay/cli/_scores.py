@@ -111,7 +111,9 @@ def save_scores(
     if "y" in data.tensors:
         labels = data["y"].tolist()
         columns["label"] = (
-            [data.class_names[y] for y in labels] if data.class_names else labels
+            [data.class_names[y] if y != -1 else "" for y in labels]
+            if data.class_names
+            else labels
         )
     if planted is not None:
         columns["planted"] = planted.tolist()

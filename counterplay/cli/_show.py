@@ -1,9 +1,9 @@
 """What the user sees: bars and tables on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,11 +14,16 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 
 WIDTH = 120  # of tables in files and pipes
-Advance = Callable[[int], None]  # how many are done
+
+
+class Advance(Protocol):
+    """Shows how much is done, and a note beside it."""
+
+    def __call__(self, done: int, note: str = "") -> None: ...
 
 
 @contextmanager
@@ -32,10 +37,10 @@ def stage(title: str, total: int | None = None) -> Iterator[Advance]:
     began = time.monotonic()
     if console.is_terminal:
         with _bar(console) as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            task = bar.add_task(title, total=total, note="")
+            yield lambda done, note="": bar.update(task, completed=done, note=note)
     else:
-        yield lambda done: None
+        yield lambda done, note="": None
     console.print(f"{escape(title)}: {time.monotonic() - began:.0f} s", soft_wrap=True)
 
 
@@ -68,7 +73,12 @@ def _bar(console: Console) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        # On a narrow terminal the note is cut off, not the numbers beside the bar.
+        TextColumn(
+            "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)
+        ),
         console=console,
+        expand=True,
         transient=True,
     )
 

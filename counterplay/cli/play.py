@@ -35,6 +35,7 @@ def play(
     n_rows: int = 200,
     n_scores: int = 10,
     tensorboard: bool = False,
+    wandb: bool = False,
     resume: bool = False,
     dry_run: bool = False,
 ) -> None:
@@ -66,6 +67,7 @@ def play(
         n_rows: Rows of the log.
         n_scores: How often the metrics are measured and samples drawn; 0 for never.
         tensorboard: Write the log for TensorBoard too.
+        wandb: Send the log to Weights & Biases; `WANDB_MODE=offline` keeps it here.
         resume: Continue the interrupted run in the folder of `--out`.
         dry_run: Print the complete recipe and stop.
     """
@@ -98,11 +100,15 @@ def play(
         )
         folder = _launch.begun(ranks, new)
         if folder is not None:
-            play_folder(folder, tensorboard=tensorboard, ranks=ranks)
+            play_folder(folder, tensorboard=tensorboard, wandb=wandb, ranks=ranks)
 
 
 def play_folder(
-    folder: RunFolder, *, tensorboard: bool = False, ranks: Ranks = ALONE
+    folder: RunFolder,
+    *,
+    tensorboard: bool = False,
+    wandb: bool = False,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Play the run of a folder, or the rest of it; the first rank writes."""
     game = folder.recipe.make_game()
@@ -111,5 +117,5 @@ def play_folder(
         play(checkpoints=folder.checkpoints)
         return
     with folder.locked():
-        record(folder, game, play, game.initial, tensorboard=tensorboard)
+        record(folder, game, play, game.initial, tensorboard=tensorboard, wandb=wandb)
     _show.say(f"The run is in {folder.path}")

@@ -17,6 +17,7 @@ def retrain(
     metric: _options.Name = None,
     out: _options.Out = None,
     tensorboard: bool = False,
+    wandb: bool = False,
     resume: bool = False,
 ) -> None:
     """Play a run again without some instances, in a new folder.
@@ -31,6 +32,7 @@ def retrain(
         metric: Metric that says what is harmful; the first that was traced if not given.
         out: Folder to write; the next number in `runs` if not given.
         tensorboard: Write the log for TensorBoard too.
+        wandb: Send the log to Weights & Biases; `WANDB_MODE=offline` keeps it here.
         resume: Continue the interrupted run in the folder of `--out`.
 
     Raises:
@@ -79,6 +81,7 @@ def retrain(
             play,
             lambda: trajectory.state_at(game, parent.data, 0),
             tensorboard=tensorboard,
+            wandb=wandb,
         )
     _show.say(f"The run without {len(folder.removed)} instances is in {folder.path}")
 

@@ -106,4 +106,4 @@ def run(
             executor=executor,
             chunk=chunk,
         )
-        report(folder.path)
+        report((folder.path,))

@@ -23,6 +23,7 @@ from counterplay.errors import ConfigError, CounterplayError, DataError, MetricE
 from counterplay.game import Columns
 from counterplay.metrics._facts import Classified
 from counterplay.metrics._measures import SampleMeasure
+from counterplay.metrics.classification import with_error
 from counterplay.metrics.per_class import per_class as per_class_of
 from counterplay.report import figures
 from counterplay.scoring import score as score_state, score_samples
@@ -169,7 +170,7 @@ def _of_run(
     folder: RunFolder, names: tuple[str, ...], part: str, repeats: int, failures: Failures
 ) -> Iterator[Row]:
     recipe, game = folder.recipe, folder.recipe.make_game()
-    names = names or tuple(dict.fromkeys([*recipe.metric_names, *recipe.report_names]))
+    names = names or with_error([*recipe.metric_names, *recipe.report_names], game)
     final = folder.trajectory().final
     for name in names:
         with _kept(failures, f"{name} of {folder.path}"):

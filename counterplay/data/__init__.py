@@ -4,6 +4,7 @@
 is asked for.
 """
 
+import dataclasses
 import importlib
 import inspect
 import sys
@@ -24,6 +25,7 @@ _TOOLS = {
     "Mixture": "mixture",
     "Rows": "_stream",
     "Scaling": "splits",
+    "partly_labelled": "labels",
     "Splits": "splits",
     "corrupt": "corrupt",
     "rows_of": "_stream",
@@ -39,11 +41,13 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(files - set(_TOOLS.values())))
 
 
-def load(name: str, **options: Any) -> "Splits":
+def load(name: str, *, labelled: int | None = None, **options: Any) -> "Splits":
     """The data set called `name`.
 
     Args:
         name: One of `names()`; a hyphen may stand for an underscore, `2d` for `two_d`.
+        labelled: Training instances that keep their label, see `partly_labelled`; default
+            all. The option `seed` of the data set determines which.
         options: Keywords of the function of that name.
 
     Returns:
@@ -65,7 +69,13 @@ def load(name: str, **options: Any) -> "Splits":
             f"The options of the data set {name!r} do not fit: {error}. It has "
             f"{list(signature.parameters)}."
         ) from error
-    return make(**options)
+    splits = make(**options)
+    if labelled is None:
+        return splits
+    train = _find("labels", "partly_labelled")(
+        splits.train, labelled, seed=options.get("seed", 0)
+    )
+    return dataclasses.replace(splits, train=train)
 
 
 def maker(name: str) -> "Callable[..., Splits]":

@@ -17,6 +17,7 @@ from counterplay.game import Columns
 
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+UNLABELLED = "unlabelled"  # the folder of images whose class nobody has told
 _PART_OF = {
     "train": "train",
     "valid": "valid",
@@ -41,8 +42,9 @@ def image_folder(
 
     Subfolders `train`, `valid` (or `val`) and `test` are the parts, if there are two of
     them; a missing part is cut from `train`. If every image lies in a subfolder (of its
-    part), the outermost one is its label. Files and folders whose name begins with a dot
-    are left out; transparency is laid on white; of an animation the first frame is read.
+    part), the outermost one is its label; those in a subfolder `unlabelled` beside others
+    have none, which is -1. Files and folders whose name begins with a dot are left out;
+    transparency is laid on white; of an animation the first frame is read.
 
     Args:
         path: The folder.
@@ -203,14 +205,16 @@ def _columns(
     """Part to instances, with colours and labels that agree between the parts."""
     level = 0 if "" in parts else 1  # where in a path the label stands
     labelled = all(len(file.parts) > level + 1 for file in images)
-    class_names = sorted({file.parts[level] for file in images}) if labelled else []
+    folders = {file.parts[level] for file in images} if labelled else set()
+    class_names = sorted(folders - {UNLABELLED} or folders)
+    label_of = {name: label for label, name in enumerate(class_names)}
     colour = any(pixels.ndim == 3 for pixels in images.values())
     columns = {}
     for part, files in parts.items():
         pixels = [_with_colour(images[file]) if colour else images[file] for file in files]
         tensors = {"x": to_pixels(channels_first(np.stack(pixels)))}
         if labelled:
-            labels = [class_names.index(file.parts[level]) for file in files]
+            labels = [label_of.get(file.parts[level], -1) for file in files]
             tensors["y"] = torch.tensor(labels)
         ids = tuple(file.as_posix() for file in files)
         columns[part or "train"] = Columns(tensors, ids, "image", tuple(class_names))

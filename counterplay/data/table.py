@@ -37,7 +37,7 @@ def table(
     Args:
         path: A file that ends in `.csv`, `.tsv`, `.parquet` or `.pq`; `.csv.gz` works too.
         target: Column that becomes `"y"`: text, truth values and integers as labels, other
-            numbers as they are.
+            numbers as they are. A row whose label is missing has the label -1.
         id_column: Column that names the rows; default their number, counted from 0.
         drop: Columns to leave out.
         n_train: Rows to learn from; default all that the other parts leave.
@@ -49,14 +49,15 @@ def table(
         Columns `"x"` of shape `(n, d)`, float32, and with a target `"y"`.
 
     Raises:
-        DataError: If the file cannot be read, a value is missing, or a column is of no use.
+        DataError: If the file cannot be read, a value that is no label is missing, or a
+            column is of no use.
     """
     file = existing(path, "file")
     rows = read_table(file)
     named = {*drop, *(name for name in (target, id_column) if name is not None)}
     _check_names(file, rows.column_names, named)
     rows = rows.drop_columns(list(drop))
-    _refuse_missing(rows)
+    _refuse_missing(rows, target)
     names, values, numeric = _encode(
         {n: rows[n] for n in rows.column_names if n not in named}
     )
@@ -87,9 +88,11 @@ def _check_names(file: Path, names: list[str], named: set[str]) -> None:
         raise DataError(f"{str(file)!r} has no column left to learn from: {names}.")
 
 
-def _refuse_missing(rows: pa.Table) -> None:
+def _refuse_missing(rows: pa.Table, target: str | None) -> None:
     for name in rows.column_names:
         column = rows[name]
+        if name == target and _is_label(column.type):
+            continue
         if pa.types.is_floating(column.type):
             bad = ~np.isfinite(column.to_numpy())  # a missing value is NaN there
         else:
@@ -100,7 +103,8 @@ def _refuse_missing(rows: pa.Table) -> None:
             raise DataError(
                 f"Column {name!r} has no finite value in row {where[0]} (the first is 0)"
                 f"{more}. Fill the values in, delete the rows, or leave the column out "
-                f"with `drop=[{name!r}]`."
+                f"with `drop=[{name!r}]`. Only labels, which are text, truth values or "
+                "integers, may be missing."
             )
 
 
@@ -133,6 +137,10 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
+def _is_label(kind: pa.DataType) -> bool:
+    return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
+
+
 def _text(column: pa.ChunkedArray) -> np.ndarray:
     return np.array([str(value) for value in column.to_pylist()])
 
@@ -161,12 +169,16 @@ def _numbers(name: str, column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _target(name: str, column: pa.ChunkedArray) -> tuple[torch.Tensor, tuple[str, ...]]:
+    if not _is_label(column.type):
+        return labels_of(_numbers(name, column))
+    known = column.is_valid().to_numpy()
+    labels = torch.full((len(column),), -1)
     if _is_text(column.type):
-        return labels_of(_text(column))
-    if pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
-        values, codes = np.unique(_numbers(name, column), return_inverse=True)
-        return torch.from_numpy(codes), tuple(f"{value:g}" for value in values)
-    return labels_of(_numbers(name, column))
+        labels[known], class_names = labels_of(_text(column.drop_null()))
+        return labels, class_names
+    values, codes = np.unique(_numbers(name, column.drop_null()), return_inverse=True)
+    labels[known] = torch.from_numpy(codes)
+    return labels, tuple(f"{value:g}" for value in values)
 
 
 def _standardised(splits: Splits, names: tuple[str, ...], numeric: torch.Tensor) -> Splits:

@@ -261,7 +261,7 @@ class AbstractGAAL(AbstractDetector):
             )
 
 
-class _Enough(Exception):
+class _Enough(Exception):  # noqa: N818 - it is none
     """Ends a play that is only looked at."""
 
 

@@ -52,7 +52,8 @@ def classifier(
 
     Args:
         data: Labelled instances, columns "x" and "y": neither the game's training data nor
-            what a gain is proven on. The validation split will do.
+            what a gain is proven on. The validation split will do. Instances whose label is
+            -1 have none, and are left out.
         n_features: Number of features.
         n_steps: Length of training, in steps of Adam.
         batch_size: Instances of a step.
@@ -70,11 +71,13 @@ def classifier(
     _trained.check_options(
         n_features=n_features, n_steps=n_steps, batch_size=batch_size, lr=lr
     )
-    x, y, n_classes = _labelled(data)
+    data = _labelled(data)
+    x = data["x"].to(torch.float32)
+    classes, y = data["y"].unique(return_inverse=True)
     judged, learnt = _trained.divided(x, seed, "classifier")
     shape = tuple(x.shape[1:])
     with _rng.seeded(seed, "classifier", "weights"), torch.enable_grad():
-        network = SmoothNetwork(shape, n_features, n_classes).to(x.device, x.dtype)
+        network = SmoothNetwork(shape, n_features, len(classes)).to(x.device, x.dtype)
         network.standardise(x[learnt])
         _trained.train(
             network,
@@ -94,12 +97,12 @@ def classifier(
         fingerprint=_frozen.fingerprint(network),
         trained_on=data.ids,
         network=network,
-        n_classes=n_classes,
+        n_classes=len(classes),
         accuracy=_accuracy(name, network, x[judged], y[judged]),
     )
 
 
-def _labelled(data: Columns) -> tuple[Tensor, Tensor, int]:
+def _labelled(data: Columns) -> Columns:
     if "y" not in data.tensors:
         raise DataError(
             f"A feature classifier learns from labels, but there is no column 'y' in "
@@ -112,14 +115,16 @@ def _labelled(data: Columns) -> tuple[Tensor, Tensor, int]:
             "feature classifier needs one integer label per instance. Convert it, for "
             "example by `y.long()`."
         )
-    classes, y = data["y"].unique(return_inverse=True)
-    if len(classes) < 2:
+    labelled = data.select((data["y"] != -1).nonzero().squeeze(1))
+    n_classes = len(labelled["y"].unique())
+    if n_classes < 2:
         raise DataError(
-            f"Column 'y' has {len(classes)} classes in {len(data)} instances, but features "
-            "that tell classes apart need at least 2. Give data of more classes, or use "
-            "`features.autoencoder`, `features.identity()` or `features.from_module`."
+            f"Column 'y' has {n_classes} classes in {len(labelled)} labelled instances of "
+            f"{len(data)} (-1 is no label), but features that tell classes apart need at "
+            "least 2. Give data of more classes, or use `features.autoencoder`, "
+            "`features.identity()` or `features.from_module`."
         )
-    return data["x"].to(torch.float32), y, len(classes)
+    return labelled
 
 
 def _accuracy(name: str, network: SmoothNetwork, x: Tensor, y: Tensor) -> float:

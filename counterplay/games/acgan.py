@@ -99,5 +99,6 @@ def acgan(
         schedule=(("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"], noise["y"]),
+        labels="all",
         averages={} if ema_halflife is None else {"G": ema_halflife},
     )

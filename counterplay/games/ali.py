@@ -81,5 +81,8 @@ def ali(
         schedule=(("D", "G"),) if simultaneous else (("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        reconstruct=lambda params, x: G.evaluated(
+            params, E.evaluated(params, x)[:, :latent_dim]
+        ),
         readers=("D", "G"),
     )

@@ -121,5 +121,6 @@ def amgan(
         schedule=(("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        labels="all",
         averages={} if ema_halflife is None else {"G": ema_halflife},
     )

@@ -79,5 +79,6 @@ def bigan(
         schedule=(("D", "G"),) if simultaneous else (("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        reconstruct=lambda params, x: G.evaluated(params, E.evaluated(params, x)),
         readers=("D", "G"),
     )

@@ -81,5 +81,6 @@ def cgan(
         schedule=(("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"], noise["y"]),
+        labels="all",
         averages={} if ema_halflife is None else {"G": ema_halflife},
     )

@@ -92,5 +92,6 @@ def cogan(
         schedule=(("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"])[domain],
+        labels="all",
         averages={} if ema_halflife is None else {"G": ema_halflife},
     )

@@ -87,4 +87,5 @@ def ebgan(
         schedule=(("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        reconstruct=lambda params, x: D.evaluated(params, x)[0],
     )

@@ -123,5 +123,6 @@ def gaan(
         schedule=(("E",), *[("D",)] * n_critic, ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        reconstruct=lambda params, x: G.evaluated(params, E.evaluated(params, x)),
         readers=("E", "D", "G"),
     )

@@ -11,11 +11,13 @@ SGD. The schedule is the paper's, `n_critic` moves of D and one of G.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import nn
 
 from counterplay import losses, optim, penalties
+from counterplay.augment import at_random, Kind, N_NUMBERS
 from counterplay.errors import GameError
 from counterplay.game import apply_of, Game
 from counterplay.losses import per_instance, wmean
@@ -29,6 +31,8 @@ def gan(
     loss: losses.Family = "non_saturating",
     real_target: float = 1.0,
     real_share: float = 0.5,
+    relativistic: losses.Relation | None = None,
+    augment: tuple[Kind, ...] = (),
     simultaneous: bool = False,
     n_critic: int = 1,
     gradient_penalty: float = 0.0,
@@ -54,6 +58,10 @@ def gan(
         loss: Family of losses.
         real_target: What D is to say of an instance; 0.9 is one-sided label smoothing.
         real_share: How much instances count in D's loss against samples.
+        relativistic: Judge by differences of logits, `"paired"` (as R3GAN does, with `r1`
+            and `r2`) or from the `"average"`.
+        augment: Random changes of the images that D sees, in order: `"colour"`, `"shift"`
+            and `"cut"`. Penalties are of the changed images.
         simultaneous: Whether both players move at once, reading the same old state;
             otherwise D moves first and G sees the new D.
         n_critic: Moves of D for each move of G.
@@ -80,25 +88,24 @@ def gan(
     Raises:
         GameError: If the schedule or a penalty makes no sense.
     """
-    if n_critic < 1 or (simultaneous and n_critic > 1):
+    if n_critic < 1 or (simultaneous and n_critic > 1) or min(gradient_penalty, r1, r2) < 0:
         raise GameError(
-            f"`n_critic` must be at least 1, and 1 in a simultaneous game, got {n_critic} "
-            f"with simultaneous={simultaneous}. Alternate for more moves of D."
+            "`n_critic` must be at least 1, and 1 in a simultaneous game, and penalties at "
+            f"least 0 (0 is off), got n_critic={n_critic} with simultaneous={simultaneous} "
+            f"and gradient_penalty={gradient_penalty!r}, r1={r1!r}, r2={r2!r}."
         )
-    for name, factor in {"gradient_penalty": gradient_penalty, "r1": r1, "r2": r2}.items():
-        if factor < 0:
-            raise GameError(f"`{name}` must be at least 0 (0 is off), got {factor!r}.")
     family = losses.adversarial(loss, real_target=real_target, real_share=real_share)
+    relative = losses.relativistic(family, relativistic) if relativistic else None
+    changed = at_random(augment)
     G, D = apply_of("G", generator), apply_of("D", discriminator)
     like = next(generator.parameters())
 
     def loss_d(params, batch, noise, weights):
-        def score(x):
-            return per_instance(D(params, x))
-
-        real, fake = batch["x"], G(params, noise["z"])
-        score_real, score_fake = losses.scores(score, real, fake)
-        total = wmean(family.real(score_real), weights) + family.fake(score_fake).mean()
+        score = partial(D, params)
+        real = changed(batch["x"], noise.get("real"))
+        fake = changed(G(params, noise["z"]), noise.get("fake"))
+        logits = losses.scores(score, real, fake)
+        total = (relative or family).discriminator(*logits, weights)
         if gradient_penalty:
             # A point between an instance and a sample belongs to the instance's weight.
             slope = penalties.gradient_norm(score, real, fake, noise["mix"])
@@ -110,34 +117,34 @@ def gan(
         return total
 
     def loss_g(params, batch, noise, weights):
-        del batch, weights
-        return family.generator(per_instance(D(params, G(params, noise["z"])))).mean()
+        fake = changed(G(params, noise["z"]), noise.get("fake"))
+        if not relative:
+            return family.generator(per_instance(D(params, fake))).mean()
+        real = changed(batch["x"], noise.get("real"))
+        return relative.generator(*losses.scores(partial(D, params), real, fake), weights)
 
     def draw(size, generator, params):
         del params
+        uniform = partial(torch.rand, generator=generator, dtype=like.dtype)
         noise = {"z": torch.randn(size, latent_dim, generator=generator, dtype=like.dtype)}
         if gradient_penalty:
-            noise["mix"] = torch.rand(size, generator=generator, dtype=like.dtype)
+            noise["mix"] = uniform(size)
+        if augment:
+            noise |= {whose: uniform(size, N_NUMBERS) for whose in ("real", "fake")}
         return noise
 
-    rules = {
-        player: optim.by_name(
-            optimizer,
-            lr,
-            betas=betas,
-            momentum=momentum,
-            eps=eps,
-            eps_root=eps_root,
-            weight_decay=weight_decay,
-        )
-        for player, lr in {"G": lr_g, "D": lr_d}.items()
-    }
+    rule = partial(
+        optim.by_name, optimizer, betas=betas, momentum=momentum,
+        eps=eps, eps_root=eps_root, weight_decay=weight_decay,
+    )  # fmt: skip
     return Game(
         modules={"G": generator, "D": discriminator},
         losses={"G": loss_g, "D": loss_d},
-        optimizers=optimizers or rules,
+        optimizers=optimizers or {"G": rule(lr_g), "D": rule(lr_d)},
         schedule=(("D", "G"),) if simultaneous else (("D",),) * n_critic + (("G",),),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        readers=("D", "G") if relative else ("D",),
         averages={} if ema_halflife is None else {"G": ema_halflife},
+        couples_instances=relative is not None and relative.couples_instances,
     )

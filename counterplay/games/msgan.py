@@ -69,16 +69,13 @@ def msgan(
     def task(logits, classes):
         return cross_entropy(logits[:, 1:], classes, reduction="none")
 
-    def judged(params, x, fake, turns):
-        """Logits of instances and samples as they are, and of both turned."""
-        inputs = [x, fake, augment.turned(x, turns), augment.turned(fake, turns)]
-        return D(params, torch.cat(inputs)).split(len(x))
+    def judged(params, *inputs):
+        return D(params, torch.cat(inputs)).split(len(inputs[0]))
 
     def loss_d(params, batch, noise, weights):
-        x, turns = batch["x"], noise["turns"]
-        real, fake, real_turned, fake_turned = judged(
-            params, x, G(params, noise["z"]), turns
-        )
+        x, fake, turns = batch["x"], G(params, noise["z"]), noise["turns"]
+        turned = augment.turned(x, turns), augment.turned(fake, turns)
+        real, fake, real_turned, fake_turned = judged(params, x, fake, *turned)
         # One class of five is that of samples.
         of_real = family.real(real[:, 0]) + 0.8 * weight_d * task(real_turned, turns)
         as_samples = task(fake_turned, torch.full_like(turns, 4))
@@ -86,10 +83,9 @@ def msgan(
         return wmean(of_real, weights) + of_fake.mean()
 
     def loss_g(params, batch, noise, weights):
-        turns = noise["turns"]
-        _, fake, real_turned, fake_turned = judged(
-            params, batch["x"], G(params, noise["z"]), turns
-        )
+        fake, turns = G(params, noise["z"]), noise["turns"]
+        turned = augment.turned(batch["x"], turns), augment.turned(fake, turns)
+        fake, real_turned, fake_turned = judged(params, fake, *turned)
         gap = task(fake_turned, turns).mean() - wmean(task(real_turned, turns), weights)
         return family.generator(fake[:, 0]).mean() + weight_g * gap.abs()
 

@@ -89,5 +89,6 @@ def sagan(
         schedule=(("D",),) * n_critic + (("G",),),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"], noise["y"]),
+        labels="all",
         averages={} if ema_halflife is None else {"G": ema_halflife},
     )

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, logsigmoid
 from counterplay import optim
 from counterplay.errors import GameError
 from counterplay.game import apply_of, Game
-from counterplay.losses import wmean
+from counterplay.losses import feature_matching, wmean
 
 
 def semi_supervised_gan(
@@ -77,8 +77,7 @@ def semi_supervised_gan(
     def loss_g(params, batch, noise, weights):
         _, features = D(params, torch.cat([batch["x"], G(params, noise["z"])]))
         real, fake = features[: len(batch)], features[len(batch) :]
-        mean = weights @ real / len(batch)
-        return (mean - fake.mean(0)).square().mean()
+        return feature_matching(real, fake, weights)
 
     def draw(size, generator, params):
         del params
@@ -92,6 +91,8 @@ def semi_supervised_gan(
         schedule=(("D",), ("G",)),
         draw=draw,
         sample=lambda params, noise: G.evaluated(params, noise["z"]),
+        classify=lambda params, x: D.evaluated(params, x)[0],
+        labels="some",
         readers=("D", "G"),
         averages={} if ema_halflife is None else {"D": ema_halflife},
     )

@@ -16,6 +16,7 @@ from counterplay.errors import MetricError
 
 if TYPE_CHECKING:  # importing the package must not wait for PyTorch
     from counterplay.metrics._facts import Classified as Classified, Facts as Facts
+    from counterplay.metrics.classification import of_classifier as of_classifier
     from counterplay.metrics.target import (
         of_samples as of_samples,
         of_state as of_state,
@@ -27,6 +28,7 @@ _FRONT = {
     "Classified": "_facts",
     "Facts": "_facts",
     "Target": "target",
+    "of_classifier": "classification",
     "of_samples": "target",
     "of_state": "target",
 }

@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from counterplay import _rng
+from counterplay._layers import spectral_norm
 from counterplay.errors import ConfigError, GameError
 from counterplay.nets import dcgan, resnet, sagan, stylegan2
 from counterplay.nets.contrastive import contrastive
 from counterplay.nets.coupled import coupled_discriminator, coupled_generator
 from counterplay.nets.linear_quadratic import linear_generator, quadratic_discriminator
 from counterplay.nets.low_rank import low_rank
+from counterplay.nets.minibatch import minibatch_discriminator
 from counterplay.nets.mlp import mlp
 from counterplay.nets.roles import Beside, Featured, Joined, n_given, Role, ROLES, Sizes
 
@@ -128,6 +130,10 @@ def _made(
                 activation=options["activation"],
                 spectral=options.get("spectral", False),
             )
+        case "minibatch_discriminator" if composed:
+            own = {} if name == "mlp" else {"spectral": False}
+            network = minibatch_discriminator(plain("discriminator", **own))
+            return spectral_norm(network) if options.get("spectral") else network
     return make(ROLES[wanted], shape, sizes, width, **options)
 
 

@@ -23,7 +23,7 @@ class Role:
 
     Attributes:
         reads: `"x"` for instances, `"z"` for latents, `"y"` for labels, `"d"` for domains,
-            in this order of arguments.
+            `"w"` for weights, in this order of arguments.
         gives: `"x"`, once per domain, `"z"`, or the names of sizes whose sum is the number
             of outputs, where `"1"` is the logit that is high for real.
         features: Whether it also gives its last hidden layer.
@@ -45,6 +45,7 @@ ROLES: Mapping[str, Role] = {
     "discriminators": Role("x", ("1",), several="n_discriminators"),
     "conditional_discriminator": Role("xy", ("1",)),
     "joint_discriminator": Role("xz", ("1",)),
+    "minibatch_discriminator": Role("xw", ("1",)),
     "featured_discriminator": Role("x", ("1",), features=True),
     "auxiliary_discriminator": Role("x", ("1", "n_classes")),
     "class_discriminator": Role("x", ("n_classes", "1")),

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import sys
 import tomllib
 from pathlib import Path
 
@@ -335,6 +336,21 @@ def test_report_writes_the_page_and_the_figures(run):
     assert main(["report", "run"]) == 0
     assert (run / "report.html").stat().st_size > 1_000
     assert list((run / "figures").glob("*.svg"))
+    assert "Nearest of" in (run / "report.html").read_text()
+    assert main(["report", "run", "--n-instances", "5", "--out", "few.html"]) == 0
+    assert Path("few.html").read_text().count('"removal":') == 5
+
+
+def test_report_compares_several_runs(run):
+    assert main(["report", "run", "run"]) == 0
+    assert "How the runs compare" in Path("compare.html").read_text()
+
+
+def test_report_needs_a_run_and_an_instance(run, capsys):
+    assert main(["report"]) == 1
+    assert "at least one run folder" in capsys.readouterr().err
+    assert main(["report", "run", "--n-instances", "0"]) == 1
+    assert "`--n-instances 0`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -376,10 +392,13 @@ def test_run_does_all_of_it(toy, capsys):
     assert tomllib.loads(capsys.readouterr().out)["data"]["name"] == "digits"
 
 
-def test_a_log_for_tensorboard_needs_its_package(toy, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    assert main(["play", "--from", "toy.toml", "--tensorboard"]) == 1
-    assert 'pip install "counterplay[tensorboard]"' in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")]
+)
+def test_a_log_for_another_tool_needs_its_package(toy, capsys, monkeypatch, name, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["play", "--from", "toy.toml", f"--{name}"]) == 1
+    assert f'pip install "counterplay[{name}]"' in capsys.readouterr().err
 
 
 def test_a_grid_of_a_game_with_labels_has_a_class_per_row(tmp_path, monkeypatch):

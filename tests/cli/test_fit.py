@@ -111,7 +111,7 @@ def bits(model):
 def test_fit_writes_a_model_its_scores_and_what_hurts(fitted):
     assert {path.name for path in fitted.iterdir()} == {
         "model.toml", "model.safetensors", "checkpoints", "log.jsonl", "log.csv",
-        "losses.jsonl", "scores.csv", "influence.csv", "report.html",
+        "losses.jsonl", "scores.csv", "influence.csv", "report.html", "page.npz",
     }  # fmt: skip
     scores, influence = read(fitted / "scores.csv"), read(fitted / "influence.csv")
     assert list(scores[0]) == ["id", "score", "is_outlier", "label"]
@@ -382,3 +382,13 @@ def test_help_loads_nothing_heavy(verb):
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_report_makes_the_page_of_a_model_again(model, capsys):
+    text = (model / "report.html").read_text()
+    (model / "report.html").unlink()
+    assert main(["report", "model"]) == 0
+    assert (model / "report.html").read_text() == text
+    (model / "page.npz").unlink()
+    assert main(["report", "model"]) == 1
+    assert "cannot be made again" in capsys.readouterr().err

@@ -52,6 +52,29 @@ def test_subfolders_are_labels(tmp_path):
     assert any(name.startswith("a/deep/") for name in splits.train.ids)
 
 
+def test_images_of_a_folder_beside_the_classes_have_no_label(tmp_path):
+    for part in ("train", "test"):
+        for i in range(5):
+            _gray(tmp_path / part / "b" / f"{i}.png")
+            _gray(tmp_path / part / "zebra" / f"{i}.png")
+    for i in range(5):
+        _gray(tmp_path / "train" / "unlabelled" / f"{i}.png")
+    splits = image_folder(tmp_path, size=8)
+    assert splits.train.class_names == ("b", "zebra")
+    for part in _parts(splits):
+        folders = [name.split("/")[1] for name in part.ids]
+        numbers = {"unlabelled": -1, "b": 0, "zebra": 1}
+        assert part["y"].tolist() == [numbers[folder] for folder in folders]
+    assert (splits.train["y"] == -1).sum() == 4  # a fifth is cut off to validate
+    assert (splits.test["y"] >= 0).all()
+
+
+def test_a_lone_folder_of_that_name_is_a_class(tmp_path):
+    for i in range(5):
+        _gray(tmp_path / "unlabelled" / f"{i}.png")
+    assert image_folder(tmp_path, size=8).train.class_names == ("unlabelled",)
+
+
 def test_part_folders_are_the_parts(tmp_path):
     for part, n in (("train", 4), ("val", 3), ("test", 2)):
         for i in range(n):

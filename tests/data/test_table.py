@@ -124,6 +124,28 @@ def test_unusable_values_are_named(tmp_path, column, message):
         table(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [("cat", ("cat", "dog")), ("true", ("0", "1")), ("7", ("7", "9"))],
+)
+def test_a_row_whose_label_is_missing_has_none(tmp_path, label, names):
+    other = {"cat": "dog", "true": "false", "7": "9"}[label]
+    lines = [f"{i},{['', label, other][i % 3]}" for i in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,kind", *lines]))
+    splits = table(tmp_path / "a.csv", target="kind")
+    assert splits.train.class_names == names
+    first = int(label == "true")  # false is 0
+    for part in (splits.train, splits.valid, splits.test):
+        expected = [(-1, first, 1 - first)[int(i) % 3] for i in part.ids]
+        assert part["y"].tolist() == expected
+
+
+def test_a_missing_number_to_predict_is_no_missing_label(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,0.5\n2,\n3,1.5\n")
+    with pytest.raises(DataError, match=r"'b' has no finite value in row 1.*Only labels"):
+        table(tmp_path / "a.csv", target="b")
+
+
 def test_empty_fields_of_a_csv_are_missing_values(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,x\n2,\n3,y\n")
     with pytest.raises(DataError, match="'b' has no finite value in row 1"):

@@ -91,6 +91,16 @@ def test_labels_may_be_any_integers():
     assert phi.accuracy > 0.9
 
 
+def test_instances_without_a_label_are_left_out():
+    data = clouds()
+    y = data["y"].clone()
+    y[100:] = -1
+    half = features.classifier(columns(data["x"], y), n_steps=20)
+    alone = features.classifier(data.select(range(100)), n_steps=20)
+    assert half.fingerprint == alone.fingerprint
+    assert half.trained_on == alone.trained_on == data.ids[:100]
+
+
 def test_labels_that_mean_nothing_are_warned_of():
     data = clouds(100)
     y = torch.randint(0, 2, (100,), generator=torch.Generator().manual_seed(1))
@@ -112,5 +122,5 @@ def test_data_without_useful_labels_are_refused():
         features.classifier(columns(x))
     with pytest.raises(DataError, match=r"'y' is torch\.float32 of shape"):
         features.classifier(columns(x, torch.zeros(10)))
-    with pytest.raises(DataError, match="'y' has 1 classes in 10 instances"):
+    with pytest.raises(DataError, match="'y' has 1 classes in 10 labelled instances"):
         features.classifier(columns(x, torch.zeros(10, dtype=torch.int64)))

@@ -11,7 +11,7 @@ from torch.nn.functional import (
     cross_entropy as class_entropy,
 )
 
-from counterplay import games, optim
+from counterplay import augment, games, optim
 from counterplay.errors import GameError
 from counterplay.game import Batch
 
@@ -63,6 +63,55 @@ def test_wgan_gp_is_the_gan_with_its_loss_and_penalty():
         torch.testing.assert_close(
             case.game.losses[player](*inputs), same.losses[player](*inputs)
         )
+
+
+def test_a_paired_gan_compares_each_instance_with_its_sample():
+    case = cases.make("gan", relativistic="paired")
+    params, batch, noise, _ = first_move(case)
+    weights = torch.tensor([1.0, 0.0, 2.0, 1.0, 1.0, 0.5], dtype=torch.float64)
+    more = applied(case, "D", batch["x"]) - applied(
+        case, "D", applied(case, "G", noise["z"])
+    )
+    for player, sign in {"D": -1, "G": 1}.items():
+        expected = (weights[:, None] * (1 + (sign * more).exp()).log()).sum() / 6
+        found = case.game.losses[player](params, batch, noise, weights)
+        torch.testing.assert_close(found, expected)
+    assert case.game.readers == ("D", "G")
+    assert not case.game.couples_instances
+
+
+def test_a_gan_to_the_average_couples_instances():
+    assert cases.make("gan", relativistic="average").game.couples_instances
+    assert cases.make("gan").game.readers == ("D",)
+
+
+def test_an_augmented_gan_shows_instances_and_samples_changed():
+    kinds = ("colour", "shift", "cut")
+    case = cases.make("gan", augment=kinds)
+    params, batch, noise, ones = first_move(case)
+    change = augment.at_random(kinds)
+    fake = change(applied(case, "G", noise["z"]), noise["fake"])
+    real = applied(case, "D", change(batch["x"], noise["real"]))
+    made = applied(case, "D", fake)
+    expected = -real.sigmoid().log().mean() - (1 - made.sigmoid()).log().mean()
+    torch.testing.assert_close(case.game.losses["D"](params, batch, noise, ones), expected)
+    torch.testing.assert_close(
+        case.game.losses["G"](params, batch, noise, ones), -made.sigmoid().log().mean()
+    )
+
+
+def test_a_minibatch_gan_judges_instances_beside_instances_and_samples_beside_samples():
+    case = cases.make("minibatch_gan", real_target=0.9)
+    params, batch, noise, ones = first_move(case)
+    weights = torch.tensor([1.0, 0.0, 2.0, 1.0, 1.0, 0.5], dtype=torch.float64)
+    fake = applied(case, "G", noise["z"])
+    real, made = applied(case, "D", batch["x"], weights), applied(case, "D", fake, ones)
+    smooth = -0.9 * real.sigmoid().log() - 0.1 * (1 - real.sigmoid()).log()
+    expected = (weights * smooth).mean() - (1 - made.sigmoid()).log().mean()
+    found = case.game.losses["D"](params, batch, noise, weights)
+    torch.testing.assert_close(found, expected)
+    found = case.game.losses["G"](params, batch, noise, weights)
+    torch.testing.assert_close(found, -made.sigmoid().log().mean())
 
 
 def test_bigan_turns_the_labels_of_both_pairs():
@@ -229,6 +278,9 @@ def test_an_unrolled_gan_foresees_the_discriminators_own_move():
 @pytest.mark.parametrize(
     ("name", "options", "text"),
     [
+        ("gan", {"r2": -1.0}, r"penalties at least 0 \(0 is off\), got .* r1=0\.0, r2=-1\.0"),
+        ("gan", {"relativistic": "paired", "real_share": 0.2}, r"no relativistic form"),
+        ("gan", {"augment": ("blur",)}, r"no change 'blur'"),
         ("wgan_gp", {"n_critic": 0}, r"n_critic=0 and penalty=10\.0"),
         ("gman", {"harshness": -1.0}, r"n_discriminators=5 networks .* got 5 and -1\.0"),
         ("ebgan", {"margin": 0.0}, r"`margin` must be above 0 .* margin=0\.0"),

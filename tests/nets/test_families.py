@@ -16,7 +16,8 @@ N = 5
 def inputs_of(role, shape):
     labels = torch.arange(N) % SIZES["n_classes"]
     made = {
-        "x": torch.randn(N, *shape), "z": torch.randn(N, 4), "y": labels, "d": labels % 2
+        "x": torch.randn(N, *shape), "z": torch.randn(N, 4), "y": labels, "d": labels % 2,
+        "w": torch.ones(N),
     }  # fmt: skip
     return [made[letter] for letter in role.reads]
 

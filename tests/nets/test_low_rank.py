@@ -4,6 +4,7 @@ from torch import nn
 
 from counterplay import nets
 from counterplay.errors import GameError
+from counterplay.game import apply_of
 from counterplay.nets import low_rank
 
 
@@ -72,3 +73,14 @@ def test_the_family_puts_adapters_on_both_networks_with_the_same_numbers():
 def test_networks_that_cannot_be_adapted_are_refused(make, rank, text):
     with pytest.raises(GameError, match=text):
         low_rank(make(), rank)
+
+
+def test_spectral_norm_on_top_of_adapters_is_refused():
+    text = r"layer at '0' would have spectral normalisation of a weight that is computed"
+    adapted = lambda: low_rank(nn.Sequential(nn.Linear(2, 2)), 1)
+    with pytest.raises(GameError, match=text):
+        nets.spectral_norm(adapted())
+    network = adapted()
+    nn.utils.parametrizations.spectral_norm(network[0])
+    with pytest.raises(GameError, match=text):
+        apply_of("D", network)
