@@ -25,7 +25,7 @@ from counterplay.nets.families import networks
 from counterplay.nets.roles import roles_of, sizes_of
 
 
-SECONDS = 1.5  # about what one timing of a side takes
+SECONDS = 0.3  # about what one timing of a side takes
 OPTIONS = {"eps_root": 0.0, "ema_halflife": None, "n_classes": N_CLASSES}  # for all games
 SMALL = {"width": 64, "activation": "tanh"}
 STOP_EPOCHS = 20  # of PyOD's detectors: G moves in one more, D in three times as many

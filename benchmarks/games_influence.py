@@ -85,6 +85,9 @@ def detector(kind: type, seed: int) -> Run:
 GAMES: dict[str, Callable[[int], Run]] = {
     "cogan": cogan,
     "sagan": lambda seed: images("sagan", seed, width=8, n_steps=400, n_classes=10),
+    "sagan with a smooth loss": lambda seed: images(
+        "sagan", seed, width=8, n_steps=400, n_classes=10, loss="non_saturating"
+    ),
     "stylegan2": lambda seed: images("stylegan2", seed, width=8, n_steps=400),
     "so_gaal": lambda seed: detector(SOGAAL, seed),
     "mo_gaal": lambda seed: detector(MOGAAL, seed),
