@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         optim as optim,
         ranks as ranks,
         scoring as scoring,
+        stability as stability,
     )
     from counterplay._adjoint import (
         FirstOrder as FirstOrder,
@@ -77,6 +78,7 @@ _HOME = {
 _FAMILIES = ("data", "features", "games", "metrics", "nets")
 _MODULES = (
     "baselines", "estimators", "executors", "fairness", "live", "optim", "ranks", "scoring",
+    "stability",
 )  # fmt: skip
 
 
