@@ -46,7 +46,7 @@ types: $(VENV)/developed  ## pyright
 layers: $(VENV)/developed  ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
-docs: $(VENV)/developed  ## build the documentation into site/
+docs: $(VENV)/developed  ## build the documentation into site/, running its examples
 	$(BIN)/mkdocs build --strict
 
 bench: $(VENV)/installed  ## the benchmarks that need no other package

@@ -49,8 +49,8 @@ class ByHand(torch.autograd.Function):
         """The value."""
         if transformed():
             return cls.forward(*inputs)
-        # `Function.apply` reads the signature of `forward` anew at every call, which is most
-        # of what it costs.
+        # `Function.apply` reads the signature of `forward` anew at every call, which is
+        # most of what it costs.
         return super(torch.autograd.Function, cls).apply(*inputs)  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -118,3 +118,33 @@ def test_a_run_of_one_epoch_traces_each_instance_once():
     run = play(case.game, case.data, n_steps=2, batch_size=4)
     found = trace(case.game, case.data, run, case.metric, adjoint=ForwardMode((0, 7)))
     assert found.gradient.isnan().tolist() == [False, *[True] * 6, False]
+
+
+@pytest.mark.parametrize("last", [None, 30])
+def test_what_the_stretches_of_a_run_contribute_sums_to_the_influence(last, tmp_path):
+    case = cases.rival()
+    run = play(case.game, case.data, n_steps=40, batch_size=4)
+    found = trace(case.game, case.data, run, case.metric, adjoint=Unroll(last=last))
+    assert found.by_stretch is not None
+    assert found.by_stretch.shape == (len(found.stretches) - 1, len(case.data))
+    assert (found.stretches[0], found.stretches[-1]) == (40 - (last or 40), 40)
+    torch.testing.assert_close(
+        found.by_stretch.sum(0).double(), found.gradient, rtol=1e-5, atol=1e-9
+    )
+    # What the last moves contribute does not depend on how far the trace goes back.
+    begin = found.stretches[-2]
+    late = trace(case.game, case.data, run, case.metric, adjoint=Unroll(last=40 - begin))
+    torch.testing.assert_close(
+        found.by_stretch[-1].double(), late.gradient, rtol=1e-5, atol=1e-9
+    )
+    found.save(tmp_path / "a.npz")
+    again = Influence.load(tmp_path / "a.npz")
+    assert again.stretches == found.stretches
+    torch.testing.assert_close(again.by_stretch, found.by_stretch)
+
+
+def test_a_trace_that_does_not_go_through_the_run_has_no_stretches():
+    case = cases.rival()
+    run = play(case.game, case.data, n_steps=40, batch_size=4)
+    found = trace(case.game, case.data, run, case.metric, adjoint=ForwardMode((0, 1)))
+    assert (found.by_stretch, found.stretches) == (None, ())

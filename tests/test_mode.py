@@ -55,3 +55,26 @@ def test_inside_of_a_transform_functions_are_differentiated_by_torch():
     x = torch.tensor(3.0, requires_grad=True)
     assert torch.func.grad(Wrong.of)(x.detach()) == 6
     assert torch.autograd.grad(Wrong.of(x), x) == (0,)
+
+
+def test_a_function_by_hand_is_called_without_reading_its_signature(monkeypatch):
+    class Double(ByHand):
+        @staticmethod
+        def forward(x, factor):
+            return factor * x
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx, *grads):
+            return ctx.factor * grads[0], None
+
+    def refuse(*args, **options):
+        raise AssertionError("read")
+
+    monkeypatch.setattr("torch.autograd.function.inspect.signature", refuse)
+    x = torch.tensor(3.0, requires_grad=True)
+    value = Double.of(x, 2.0)
+    assert (value.item(), torch.autograd.grad(value, x)) == (6, (2,))

@@ -112,6 +112,8 @@ SETTINGS = {
     "dropout": {"dropout": 0.4},
     "n_critic": {"n_critic": 3},
     "simultaneous": {"simultaneous": True},
+    "augmented": {"augment": ("colour", "shift", "cut"), "relativistic": "average"},
+    "virtual batch norm": {"virtual": True},
 }
 
 

@@ -127,8 +127,9 @@ class _Watch:
 def _note(losses: Mapping[str, float], measured: Mapping[str, float], pace: float) -> str:
     """The latest numbers, for the line of the bar."""
     parts = [f"{name.removeprefix('loss_')} {loss:.3g}" for name, loss in losses.items()]
+    parts += [f"{pace:,.0f}/s"] if pace else []
     parts += [f"{words.metric_name(name)} {value:.4g}" for name, value in measured.items()]
-    return " · ".join([*parts[:4], *([f"{pace:,.0f} instances/s"] if pace else [])])
+    return " · ".join(parts)
 
 
 def _wandb(folder: RunFolder) -> live.WandB:

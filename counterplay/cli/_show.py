@@ -70,7 +70,7 @@ def _output() -> Console:
 def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         # On a narrow terminal the note is cut off, not the numbers beside the bar.

@@ -9,17 +9,16 @@ from markupsafe import escape, Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from counterplay.report import figures, verdicts, words
-from counterplay.report.gallery import is_planted
-from counterplay.report.records import Run
+from counterplay.report import drawing, figures, verdicts, words
+from counterplay.report.records import is_planted, Run
 
 
 # The page's own colours, which follow light and dark.
 _THEMED = {
-    figures.INK: "var(--soft)",
-    figures.HARMFUL: "var(--harm)",
-    figures.HELPFUL: "var(--help)",
-    figures.PLANTED: "var(--mark)",
+    drawing.INK: "var(--soft)",
+    drawing.HARMFUL: "var(--harm)",
+    drawing.HELPFUL: "var(--help)",
+    drawing.PLANTED: "var(--mark)",
 }
 
 

@@ -4,31 +4,31 @@ Every figure is transparent, and its ink is a middle grey that reads on white an
 Colours are told apart by people who see few of them, and never carry a meaning alone.
 """
 
-import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from counterplay._atomic import make_folder, write_atomically
 from counterplay._statistics import paired
 from counterplay.errors import DataError
 from counterplay.report import words
+from counterplay.report.drawing import (
+    COLOURS,
+    HARMFUL,
+    HELPFUL,
+    INK,
+    legend,
+    MARKERS,
+    panels,
+    PLANTED,
+    save as save,
+    SMALL,
+)
 
 
-INK = "#7d838c"
-HARMFUL = "#cc5a2b"
-HELPFUL = "#2f7fc4"
-PLANTED = "#8f4bb8"
-COLOURS = (HELPFUL, HARMFUL, "#1a9c78", "#b8882a", PLANTED, "#56aec9", INK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-WIDTH = 6.8  # inches
-SMALL = 8.0  # points
 N_BINS = 160  # a longer log is drawn as means and ranges of this many stretches
 
 Rows = Sequence[Mapping[str, Any]]
@@ -40,10 +40,10 @@ def training_curves(log_rows: Rows) -> Figure:
     Raises:
         DataError: If no row has a loss.
     """
-    names = _columns(log_rows, lambda name: name.startswith("loss_"))
+    names = columns(log_rows, lambda name: name.startswith("loss_"))
     figure, (ax,) = panels(1, height=2.5)
     for name, colour in zip(names, COLOURS, strict=False):
-        step, values = _series(log_rows, name)
+        step, values = series(log_rows, name)
         at, mean, low, high = _stretches(step, values)
         ax.fill_between(at, low, high, color=colour, alpha=0.18, linewidth=0)
         ax.plot(at, mean, color=colour, linewidth=1.3, label=name.removeprefix("loss_"))
@@ -59,13 +59,13 @@ def metric_curves(log_rows: Rows) -> Figure:
     Raises:
         DataError: If no row has a metric.
     """
-    names = _columns(log_rows, lambda name: bool(words.metric_part(name)))
+    names = columns(log_rows, lambda name: bool(words.metric_part(name)))
     kinds = list(dict.fromkeys(words.metric_name(name) for name in names))
     figure, axes = panels(len(kinds), height=2.5, columns=2)
     for ax, kind in zip(axes, kinds, strict=True):
         own = [name for name in names if words.metric_name(name) == kind]
         for name, colour, marker in zip(own, COLOURS, MARKERS, strict=False):
-            step, values = _series(log_rows, name)
+            step, values = series(log_rows, name)
             label = {"valid": "validation"}.get(
                 words.metric_part(name), words.metric_part(name)
             )
@@ -176,7 +176,7 @@ def cleansing_curves(cleansing: Mapping[str, Any], metric: str) -> Figure:
             f"The cleansing did not measure {metric!r}; it measured "
             f"{sorted(first['after'])}."
         )
-    gains = np.stack([_gains(seed, metric) for seed in seeds])  # (seed, method, fraction)
+    by_seed = np.stack([gains(seed, metric) for seed in seeds])  # (seed, method, fraction)
     figure, (ax,) = panels(1, height=3.0)
     ax.axhline(0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
     ax.annotate(
@@ -188,7 +188,7 @@ def cleansing_curves(cleansing: Mapping[str, Any], metric: str) -> Figure:
     for i, method in enumerate(first["methods"]):
         strong = method == chief
         colour = HELPFUL if strong else next(colours)
-        _band(ax, first["fractions"], gains[:, i], colour, MARKERS[i % 7], strong, method)
+        _band(ax, first["fractions"], by_seed[:, i], colour, MARKERS[i % 7], strong, method)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: words.percent(share)))
     ax.set_xlim(0)
     ax.set_xlabel("share of the training set removed")
@@ -251,60 +251,17 @@ def points_scatter(real: Any, fake: Any) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as `.svg` and `.png` beside each other."""
-    make_folder(stem.parent)
-    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
-    # A fixed salt and no date: the same run gives the same bytes.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
-        svg, png = io.BytesIO(), io.BytesIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None})
-        figure.savefig(png, format="png", dpi=200)
-    for path, content in zip(paths, (svg, png), strict=True):
-        write_atomically(path, content.getvalue())
-    return paths
-
-
 def emphasised(methods: Sequence[str]) -> str | None:
     """The method that a comparison is about: the first that is an influence on a metric."""
     return next((name for name in methods if name.startswith("influence")), None)
 
 
-def panels(
-    n: int, *, height: float, columns: int = 1, width: float = WIDTH
-) -> tuple[Figure, list[Axes]]:
-    """A figure of `n` quiet axes, each of a height in inches."""
-    columns = min(n, columns)
-    rows = -(-n // columns)
-    figure = Figure(figsize=(width, height * rows), layout="constrained", facecolor="none")
-    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
-    for ax in axes:
-        _quieten(ax)
-    return figure, axes
+def columns(log_rows: Rows, wanted: Callable[[str], bool]) -> list[str]:
+    """The columns of a log that are wanted, in the order in which they come up.
 
-
-def _quieten(ax: Axes) -> None:
-    ax.set_facecolor("none")
-    ax.tick_params(colors=INK, labelsize=SMALL, length=3, width=0.8)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set(color=INK, linewidth=0.8)
-    ax.grid(color=INK, alpha=0.16, linewidth=0.7)
-    ax.set_axisbelow(True)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
-        axis.label.set(color=INK, fontsize=SMALL + 1)
-        axis.set_major_formatter(FuncFormatter(lambda value, _: words.tick(value)))
-
-
-def legend(ax: Axes, *, n: int) -> None:
-    """What the `n` lines of an axis are, in one row above it."""
-    ax.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=max(n, 1),
-        frameon=False, labelcolor=INK, fontsize=SMALL, handlelength=1.6, columnspacing=1.4,
-    )  # fmt: skip
-
-
-def _columns(log_rows: Rows, wanted) -> list[str]:
+    Raises:
+        DataError: If there is none.
+    """
     names = list(dict.fromkeys(name for row in log_rows for name in row if wanted(name)))
     if not names:
         raise DataError(
@@ -314,7 +271,8 @@ def _columns(log_rows: Rows, wanted) -> list[str]:
     return names
 
 
-def _series(log_rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:
+def series(log_rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The moves at which a column of a log has a value, and the values."""
     found = [(row["step"], row[name]) for row in log_rows if row.get(name) is not None]
     step, values = np.array(found, dtype=float).T
     return step, values
@@ -367,7 +325,8 @@ def _agreement_text(agreement: Mapping[str, Any], comparison: Mapping[str, Any])
     return ""
 
 
-def _gains(seed: Mapping[str, Any], metric: str) -> np.ndarray:
+def gains(seed: Mapping[str, Any], metric: str) -> np.ndarray:
+    """Improvement over no removal of one seed of `cleansing.json`, (method, fraction)."""
     sign = 1.0 if seed["higher_is_better"][metric] else -1.0
     return sign * (np.array(seed["after"][metric], dtype=float) - seed["before"][metric])
 

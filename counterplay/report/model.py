@@ -1,14 +1,19 @@
 """One self-contained page about a fitted detector: what it found, and what explains it."""
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
+from counterplay._atomic import write_atomically
+from counterplay.errors import RunError
 from counterplay.report import figures, model_figures, words
 from counterplay.report.charts import Chart
 from counterplay.report.page import write
@@ -30,6 +35,8 @@ _FILES = {
     "influence.csv": "what each training instance does to the detection",
     "log.csv": "losses over the moves",
 }
+_KEPT = "page.npz"
+_ARRAYS = ("values", "scores", "labels", "residuals")
 Row = Mapping[str, Any]
 
 
@@ -68,14 +75,53 @@ class Fitted:
         """Which rows are called outliers."""
         return self.scores > self.threshold
 
+    def save(self) -> None:
+        """Write what the page is made of to the folder, so that it can be made again."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        facts = {
+            "names": self.names, "ids": self.ids, "threshold": self.threshold,
+            "quality": self.quality, "harmful": self.harmful[:N_HARMFUL],
+        }  # fmt: skip
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            facts=json.dumps(facts),
+            **{name: array for name, array in arrays.items() if array is not None},
+        )
+        write_atomically(self.folder / _KEPT, content.getvalue())
 
-def build(fitted: Fitted) -> Path:
+    @classmethod
+    def load(cls, folder: Path, tables: Mapping[str, Any]) -> Self:
+        """Read what `save` wrote to the folder of the model with these tables.
+
+        Raises:
+            RunError: If it is not there, or damaged.
+        """
+        try:
+            with np.load(io.BytesIO((folder / _KEPT).read_bytes())) as file:
+                facts = json.loads(str(file["facts"]))
+                arrays = {name: file.get(name) for name in _ARRAYS}
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise RunError(
+                f"The page of the model {str(folder)!r} cannot be made again: its {_KEPT}, "
+                "in which `counterplay fit` keeps the rows and their scores, is missing or "
+                "damaged. Fit the model again."
+            ) from error
+        named = {name: tuple(facts.pop(name)) for name in ("names", "ids")}
+        return cls(folder=folder, tables=tables, **named, **facts, **arrays)
+
+
+def build(fitted: Fitted, *, out: Path | None = None) -> Path:
     """Write `report.html` to the folder of a model; it needs no other file.
+
+    Args:
+        fitted: What was fitted.
+        out: Where to write instead.
 
     Returns:
         Where the page is.
     """
-    return write(fitted.folder / "report.html", "model.html", content(fitted))
+    return write(out or fitted.folder / "report.html", "model.html", content(fitted))
 
 
 def content(fitted: Fitted) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from counterplay.report.figures import (
+from counterplay.report.drawing import (
     HARMFUL,
     HELPFUL,
     INK,

@@ -8,9 +8,12 @@ from typing import Any
 import tomli_w
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
+from torch import Tensor
 
 from counterplay._atomic import write_atomically
 from counterplay._drift import summary
+from counterplay._influence import Influence
+from counterplay.data.splits import Scaling
 from counterplay.game import Columns
 from counterplay.report import charts, figures, gallery, pictures, records, verdicts, words
 from counterplay.report.records import Run
@@ -24,9 +27,21 @@ _FILES = {
     "verify.csv": "agreement with retraining",
     "cleansing.csv": "metrics after removal, per seed",
 }
+_MADE = {
+    "interpolations": "from one latent to another, a pair per row",
+    "reconstructions": "validation images, and below each what the game makes of it",
+}
 
 
-def build(folder: Path | str, *, data: Columns | None = None) -> Path:
+def build(
+    folder: Path | str,
+    *,
+    data: Columns | None = None,
+    samples: Tensor | None = None,
+    scaling: Scaling | None = None,
+    n_instances: int = gallery.N_SHOWN,
+    out: Path | str | None = None,
+) -> Path:
     """Write `report.html` from the files of a run folder.
 
     The page shows what there is and names the command that makes the rest. It holds
@@ -35,6 +50,11 @@ def build(folder: Path | str, *, data: Columns | None = None) -> Path:
     Args:
         folder: The run folder.
         data: The training set of the run; with it the page shows instances as pictures.
+        samples: What the run generates, rows like column `"x"`; with them the page shows
+            the samples that an instance is nearest to.
+        scaling: How the rows of a table were made from measured values.
+        n_instances: Instances to show, from both ends of the ranking by every metric.
+        out: Where to write instead.
 
     Returns:
         Where the page is.
@@ -43,12 +63,15 @@ def build(folder: Path | str, *, data: Columns | None = None) -> Path:
         RunError: If the folder or a file in it cannot be read, or the page not written.
     """
     run = records.read(folder)
-    return write(run.folder / "report.html", "page.html", content(run, data))
+    shown = gallery.content(run, data, n=n_instances, samples=samples, scaling=scaling)
+    path = run.folder / "report.html" if out is None else Path(out)
+    return write(path, "page.html", content(run, shown))
 
 
 def write(path: Path, template: str, content: Mapping[str, Any]) -> Path:
     """Write a page that needs no other file."""
-    look = {"style": _asset("page.css"), "script": _asset("page.js")}
+    scripts = ["page.js", *(["gallery.js"] if content.get("rankings") else [])]
+    look = {"style": _asset("page.css"), "script": Markup("\n").join(map(_asset, scripts))}
     page = _environment().get_template(template).render({**content, **look})
     write_atomically(path, page.encode())
     return path
@@ -68,10 +91,15 @@ def save_figures(folder: Path | str) -> list[Path]:
     ]
 
 
-def content(run: Run, data: Columns | None) -> dict[str, Any]:
-    """Everything that the template prints."""
+def content(run: Run, instances: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that the template prints.
+
+    Args:
+        run: The run.
+        instances: Its gallery, see `gallery.content`.
+    """
     drawn = charts.draw(run)
-    n = len(run.influences[0].ids) if run.influences else len(run.scores or data or ())
+    n = instances["n"] or len(run.scores)
     return {
         "name": run.folder.resolve().name,
         "title": _title(n),
@@ -81,8 +109,8 @@ def content(run: Run, data: Columns | None) -> dict[str, Any]:
         "charts": {name: chart.markup() for name, chart in drawn.items()},
         "samples": _samples(run.folder),
         "cleansed": _cleansed(run.folder),
-        "rankings": gallery.rankings(run, data),
-        "kind": data.kind if data is not None else "",
+        "rankings": [_ranking(run, influence) for influence in run.influences],
+        "instances": instances,
         "verified": [_verified(entry) for entry in run.verified],
         "cleansing": _cleansing(run.cleansing),
         "detection": _detection(run.detection, n),
@@ -101,6 +129,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "embedded": gallery.embedded,
         "number": words.number,
         "signed": lambda value: words.number(value, signed=True),
         "agreement": words.agreement,
@@ -190,12 +219,21 @@ def _headline(cleansing: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _samples(folder: Path) -> list[dict[str, str]]:
-    fakes = sorted(folder.glob("fakes_*.png"), key=lambda path: (len(path.stem), path.stem))
+    fakes = in_order(folder, "fakes")
     shown = [("real instances", folder / "reals.png")]
     for path in dict.fromkeys([*fakes[:1], *fakes[-1:]]):
         move = path.stem.removeprefix("fakes_")
         shown.append((f"generated, {int(move):,} moves" if move.isdigit() else move, path))
+    for kind, caption in _MADE.items():
+        shown += [(caption, path) for path in in_order(folder, kind)[-1:]]
     return _pictures(shown)
+
+
+def in_order(folder: Path, kind: str) -> list[Path]:
+    """The grids of a kind by their moves."""
+    return sorted(
+        folder.glob(f"{kind}_*.png"), key=lambda path: (len(path.stem), path.stem)
+    )
 
 
 def _cleansed(folder: Path) -> list[dict[str, str]]:
@@ -211,6 +249,16 @@ def _pictures(shown: Sequence[tuple[str, Path]]) -> list[dict[str, str]]:
         for caption, path in shown
         if path.exists()
     ]
+
+
+def _ranking(run: Run, influence: Influence) -> dict[str, Any]:
+    return {
+        "metric": influence.metric,
+        "value": influence.value,
+        "higher_is_better": influence.higher_is_better,
+        "n": int((~influence.harm.isnan()).sum()),
+        "judged": verdicts.of(run, influence),
+    }
 
 
 def _verified(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,11 @@ def log_rows(path: Path) -> list[dict[str, float]]:
     ]
 
 
+def is_planted(row: Row) -> bool:
+    """Whether a row of `scores.csv` is marked as planted."""
+    return str(row.get("planted", "")).lower() in ("true", "1")
+
+
 def _influence(path: Path) -> Influence:
     try:
         return Influence.load(path)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from counterplay.report.figures import (
+from counterplay.report.drawing import (
     COLOURS,
     INK,
     legend,

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from counterplay import cli, games
+from counterplay import cli, games, live
 from counterplay.__main__ import main, VERBS
+from counterplay.cli import _record
 from counterplay.cli._folder import RunFolder
 
 
@@ -399,6 +400,37 @@ def test_a_log_for_another_tool_needs_its_package(toy, capsys, monkeypatch, name
     monkeypatch.setitem(sys.modules, module, None)
     assert main(["play", "--from", "toy.toml", f"--{name}"]) == 1
     assert f'pip install "counterplay[{name}]"' in capsys.readouterr().err
+
+
+def test_a_run_tells_its_watchers_and_the_bar(toy, monkeypatch):
+    told, closed = [], []
+
+    class Board:
+        def __init__(self, folder, *, since):
+            told.append((Path(folder).name, since))
+
+        def __call__(self, progress):
+            told.append(progress)
+
+        def close(self):
+            closed.append(True)
+
+    monkeypatch.setattr(live, "TensorBoard", Board)
+    words = ["play", "--from", "toy.toml", "--tensorboard", "--n-scores", "2"]
+    assert main([*words, "--out", "run"]) == 0
+    (name, since), *rows = told
+    assert (name, since, closed) == ("tensorboard", 0, [True])
+    assert [row.step for row in rows] == [int(r["step"]) for r in read(Path("run/log.csv"))]
+    assert rows[-1].n_steps == 12
+    assert any(value in rows[-1].values for value in ("loss_D", "loss_G"))
+    assert any(name.startswith("valid_frechet") for name in rows[-1].values)
+
+
+def test_the_note_beside_the_bar_has_losses_pace_and_metrics():
+    losses, measured = {"loss_D": 1.3862, "loss_G": 0.7}, {"valid_frechet_a_64": 12.345}
+    note = _record._note(losses, measured, 5_432.1)
+    assert note == "D 1.39 · G 0.7 · 5,432/s · Fréchet distance 12.35"
+    assert _record._note({}, {}, 0.0) == ""
 
 
 def test_a_grid_of_a_game_with_labels_has_a_class_per_row(tmp_path, monkeypatch):

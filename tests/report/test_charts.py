@@ -3,7 +3,7 @@ import re
 import pytest
 from example_run import TEST, VALID
 
-from counterplay.report import charts, figures, records
+from counterplay.report import charts, drawing, records
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_inline_figures_share_no_ids_and_follow_the_theme(drawn):
         svg = chart.markup()
         links = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
         assert links <= set(re.findall(r'\bid="([^"]+)"', svg)), name
-        assert figures.INK not in svg
+        assert drawing.INK not in svg
         assert "var(--soft)" in svg
         assert "http" not in svg
 

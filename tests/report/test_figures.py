@@ -96,16 +96,3 @@ def test_an_unmeasured_metric_is_refused(cleansing):
 def test_a_log_without_losses_is_refused():
     with pytest.raises(DataError, match="None of the 1 rows of the log"):
         figures.training_curves([{"step": 1}])
-
-
-def test_a_saved_figure_is_the_same_bytes_again(tmp_path, log_rows):
-    once = [
-        p.read_bytes()
-        for p in figures.save(figures.training_curves(log_rows), tmp_path / "a")
-    ]
-    again = [
-        p.read_bytes()
-        for p in figures.save(figures.training_curves(log_rows), tmp_path / "a")
-    ]
-    assert once == again
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "a.svg"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_page import Structure
 
+from counterplay.errors import RunError
 from counterplay.report.model import bounds_of, build, Fitted, Spread
 
 
@@ -127,3 +128,27 @@ def test_a_constant_column_never_stands_out():
         {"name": "a", "value": "0.00", "distance": "\u22122.0"},
         {"name": "b", "value": "9.00", "distance": "+0.0"},
     ]
+
+
+def test_the_page_can_be_made_again_from_the_folder(fitted):
+    harmful = [{"row": 7, "id": "row 7", "harm": 0.5, "rank": 1, "removal": 0.5}]
+    labels = (fitted.scores > 3).astype(np.int64)
+    whole = replace(fitted, labels=labels, harmful=harmful, quality={"roc_auc": 0.9})
+    text = text_of(whole)
+    whole.save()
+    assert text_of(Fitted.load(fitted.folder, fitted.tables)) == text
+
+
+def test_series_keep_their_residuals(series):
+    series.save()
+    again = Fitted.load(series.folder, series.tables)
+    np.testing.assert_array_equal(again.residuals, series.residuals)
+    assert again.labels is None
+
+
+@pytest.mark.parametrize("content", [None, b"nothing"])
+def test_a_folder_without_what_the_page_is_made_of_is_named(fitted, content):
+    if content is not None:
+        (fitted.folder / "page.npz").write_bytes(content)
+    with pytest.raises(RunError, match=r"page.npz, .* missing or damaged. Fit the model"):
+        Fitted.load(fitted.folder, fitted.tables)
