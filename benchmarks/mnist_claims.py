@@ -37,7 +37,7 @@ from counterplay.metrics.stacked_modes import stacked_modes_covered, stacked_rev
 
 Found = dict[str, float]
 LATENT = 128
-BUDGET = 90.0  # CPU seconds of play for each game of `modes`
+BUDGET = 60.0  # CPU seconds of play for each game of `modes`
 N_SAMPLES = {"am": 5_000, "sagan": 2_000, "modes": 25_600}
 
 
