@@ -203,7 +203,8 @@ class Recipe:
         factory, train = games.load(self.game["name"]), self.splits.train
         if "n_classes" in inspect.signature(factory).parameters:
             options["n_classes"] = self._n_classes
-        own = nets.options_of(self.nets["name"])
+        tuning = {k: v for k, v in self.nets.items() if k in _TUNING}
+        own = {k: v for k, v in self.nets.items() if k not in (*tuning, "name")}
         networks = nets.networks(
             self.nets["name"],
             nets.roles_of(factory),
@@ -211,9 +212,8 @@ class Recipe:
             nets.sizes_of(factory, options),
             seed=self.seed,
             dtype=train["x"].dtype,
-            **{k: v for k, v in self.nets.items() if k in own},
+            **own,
         )
-        tuning = {k: v for k, v in self.nets.items() if k not in (*own, "name")}
         return tuned(lambda: factory(*networks, **options), networks, **tuning)
 
     @property

@@ -36,6 +36,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("no browser: `apt-get install chromium`")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found)
+        api.expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
         yield browser
         browser.close()
 
@@ -55,7 +56,7 @@ def visit(browser) -> Iterator[Callable[..., Any]]:
 
     def opened(**options):
         context = browser.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         context.on("console", note)
         context.on("weberror", lambda error: faults.append(str(error.error)))
         contexts.append(context)

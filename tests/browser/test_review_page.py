@@ -311,6 +311,7 @@ def test_two_tabs_learn_of_each_other_and_lose_nothing(review, context, address,
     for place in range(3):
         tiles(review).nth(2 * place).focus()
         review.keyboard.press("r")
+        expect(review.locator("#n-remove")).to_have_text(f"{place + 1}")
         tiles(other).nth(2 * place + 1).focus()
         other.keyboard.press("k")
         expect(other.locator("#n-remove")).to_have_text(f"{place + 1}")
