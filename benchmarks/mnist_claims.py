@@ -15,6 +15,7 @@ Run: python benchmarks/mnist_claims.py --data MNIST.npz [--claims am ...] [--see
 
 import argparse
 import json
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ from counterplay.metrics.stacked_modes import stacked_modes_covered, stacked_rev
 
 Found = dict[str, float]
 LATENT = 128
-BUDGET = 60.0  # CPU seconds of play for each game of `modes`
+N_MOVES = 12_000  # of the plain GAN of `modes`; the others have its CPU time
 N_SAMPLES = {"am": 5_000, "sagan": 2_000, "modes": 25_600}
 
 
@@ -149,8 +150,7 @@ def counter(path: Path) -> features.StackedClassifier:
 
 def modes(path: Path, who: str, seed: int) -> Found:
     game, train = stacked_game(who, seed), stacked(path).train
-    cost = _cpu(game, train, 60) - _cpu(game, train, 20)
-    n_steps = round(BUDGET / (cost / 40))
+    n_steps = round(N_MOVES / relative_costs(path)[who])
     run = play(game, train, n_steps=n_steps, batch_size=64, seed=seed, every=n_steps)
     noise = game.draw(N_SAMPLES["modes"], _rng.generator(seed, "claims"), run.final.view())
     logits = _logits(path, samples(game, run.final.view(), noise))
@@ -159,6 +159,19 @@ def modes(path: Path, who: str, seed: int) -> Found:
         "reverse KL": float(stacked_reverse_kl(logits)),
         "moves": n_steps,
     }
+
+
+@cache
+def relative_costs(path: Path) -> dict[str, float]:
+    """CPU of a move in units of the plain GAN's: the medians of rounds, all in turn."""
+    train, sides = stacked(path).train, CLAIMS["modes"][1]
+    games_of = {who: stacked_game(who, 0) for who in sides}
+    rounds = [
+        [_cpu(game, train, 60) - _cpu(game, train, 20) for game in games_of.values()]
+        for _ in range(5)
+    ]
+    ratios = [[cost / one[0] for cost in one] for one in rounds]
+    return dict(zip(sides, map(statistics.median, zip(*ratios, strict=True)), strict=True))
 
 
 def _cpu(game: Game, train: Columns, n_steps: int) -> float:
