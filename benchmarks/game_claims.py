@@ -195,13 +195,14 @@ def gaan(seeds: range) -> Iterator[Row]:
                     E, G, nets.roles.Featured(body, head),
                     latent_dim=2, distance="data", reconstruct=10.0, constraint=0.1,
                     penalty=0.1, n_critic=3, betas=(0.8, 0.999), lr=lr,
+                    generator_reconstructs=False,
                 )  # fmt: skip
                 n_steps = 30_000
             else:
                 rule = optim.adam(lr, betas=(0.8, 0.999), eps_root=1e-8)
                 game = games.load("gan")(
                     G, nn.Sequential(body, head), latent_dim=2, n_critic=3,
-                    gradient_penalty=0.1, optimizers={"G": rule, "D": rule},
+                    optimizers={"G": rule, "D": rule},
                 )  # fmt: skip
                 n_steps = 24_000
             run = play(game, points(x), n_steps=n_steps, batch_size=128, seed=seed,

@@ -218,8 +218,9 @@ class Trajectory:
             f"The replay differs from the recorded run at {where}"
             f"{f', {found}' if found else ''}. Usual causes: "
             f"another number of threads (`torch.get_num_threads()` is "
-            f"{torch.get_num_threads()}), another device or PyTorch version, or a game "
-            "built with other settings. Replay where the run was recorded, play it again, "
+            f"{torch.get_num_threads()}), another device or PyTorch version, a game built "
+            "with other settings, or ReLUs that rounding takes over their kink (smooth "
+            "activations or float64 help). Replay where the run was recorded, play it again, "
             "or give `tolerate_drift=True` (`--tolerate-drift`) to go on from the recorded "
             "checkpoints and be told how far the replay is from them."
         )
