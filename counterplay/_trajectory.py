@@ -221,8 +221,8 @@ class Trajectory:
             f"{torch.get_num_threads()}), another device or PyTorch version, a game built "
             "with other settings, or ReLUs that rounding takes over their kink (smooth "
             "activations or float64 help). Replay where the run was recorded, play it "
-            "again, or give `tolerate_drift=True` (`--tolerate-drift`) to go on from the recorded "
-            "checkpoints and be told how far the replay is from them."
+            "again, or give `tolerate_drift=True` (`--tolerate-drift`) to go on from the "
+            "recorded checkpoints and be told how far the replay is from them."
         )
 
 
