@@ -28,7 +28,7 @@ from counterplay.typing import Tensors
 
 MEMORY = "1GiB"
 N_STRETCHES = 20  # of a run, whose contributions are told apart
-Progress = Callable[[int, int], None]  # moves done, moves in all
+OnMove = Callable[[int, int], None]  # moves done, moves in all
 
 
 class AbstractAdjoint(ABC):
@@ -42,7 +42,7 @@ class AbstractAdjoint(ABC):
         trajectory: Trajectory,
         cotangents: Sequence[Tensors],
         *,
-        on_move: Progress | None = None,
+        on_move: OnMove | None = None,
         kept: SweepFile | None = None,
     ) -> Tensor:
         """The derivative of several metrics with respect to the weights.
@@ -151,7 +151,7 @@ def _traced(
     trajectory: Trajectory,
     cotangents: Sequence[Tensors],
     carried: bool,
-    on_move: Progress | None,
+    on_move: OnMove | None,
     kept: SweepFile | None,
 ) -> Tensor:
     """Sweep back from the end, or from where an interrupted sweep was.

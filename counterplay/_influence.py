@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from counterplay._adjoint import AbstractAdjoint, Progress, Unroll
+from counterplay._adjoint import AbstractAdjoint, OnMove, Unroll
 from counterplay._atomic import write_atomically
 from counterplay._notebook import card, Tabular
 from counterplay._sweep import SweepFile
@@ -186,7 +186,7 @@ def trace(
     metric: Target,
     *,
     adjoint: AbstractAdjoint = ...,
-    on_move: Progress | None = ...,
+    on_move: OnMove | None = ...,
     unfinished: Path | str | None = ...,
     ranks: Ranks = ...,
     tolerate_drift: bool = ...,
@@ -199,7 +199,7 @@ def trace(
     metric: Sequence[Target],
     *,
     adjoint: AbstractAdjoint = ...,
-    on_move: Progress | None = ...,
+    on_move: OnMove | None = ...,
     unfinished: Path | str | None = ...,
     ranks: Ranks = ...,
     tolerate_drift: bool = ...,
@@ -211,7 +211,7 @@ def trace(
     metric: Target | Sequence[Target],
     *,
     adjoint: AbstractAdjoint = Unroll(),  # noqa: B008
-    on_move: Progress | None = None,
+    on_move: OnMove | None = None,
     unfinished: Path | str | None = None,
     ranks: Ranks = ALONE,
     tolerate_drift: bool = False,
