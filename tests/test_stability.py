@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cases
 import numpy as np
 import pytest
@@ -126,6 +128,26 @@ def test_of_a_large_state_the_largest_are_found(monkeypatch):
     monkeypatch.setattr(stability, "DENSE", 1)
     some = stability.eigenvalues(case.game, case.data, run, k=3)
     np.testing.assert_allclose(np.abs(some), np.abs(every[:3]), rtol=1e-6)
+
+
+def test_two_time_scales_settle_where_a_slow_discriminator_does_not():
+    # Heusel et al. 2017, arXiv 1706.08500: D's best answer is y = x, under which G settles
+    # at 0; left to itself, G goes away from there.
+    def with_rates(lr_g, lr_d):
+        game = numbers(
+            lambda x, y: x * y - x**2 / 4,
+            lambda x, y: y**2 / 2 - x * y,
+            optim.sgd(lr_g),
+            SCHEDULES["alternating"],
+            start=(0.1, 0.0),
+        )
+        return replace(game, optimizers={"G": optim.sgd(lr_g), "D": optim.sgd(lr_d)})
+
+    for lr_g, lr_d, settles in ((0.02, 0.2, True), (0.2, 0.02, False)):
+        game = with_rates(lr_g, lr_d)
+        run = play(game, DATA, n_steps=600, batch_size=1)
+        assert (stability.growth(game, DATA, run) < 1) == settles
+        assert (abs(float(run.final.params["G"]["value"])) < 0.05) == settles
 
 
 @pytest.mark.parametrize("rounds", [0, 3])
