@@ -107,6 +107,8 @@ def test_the_page_of_a_game_holds_what_its_file_says():
     assert "| **Source** | Gulrajani et al. 2017" in text
     assert "counterplay play --game wgan_gp" in text
     assert "| `wgan_gp` | G 16,576" in text
+    assert "| `wgan_gp` | 2.724" in text  # from another table
+    assert "| `cgan`" not in text
 
 
 def test_names_in_tables_become_links():

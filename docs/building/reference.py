@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT))
 
-from counterplay import estimators, games, metrics  # noqa: E402
+from counterplay import estimators, games, metrics, nets  # noqa: E402
 
 
 PARTS = ("Players", "Columns", "Source", "Differs")
@@ -103,7 +103,9 @@ def played_by(name: str) -> str:
             "builds its networks and plays it."
         )
     words, note = "--data digits --nets mlp", ""
-    if name == "lqgan":
+    if name in nets.names():
+        words = f"--data digits --nets {name} --set data.size=16 nets.width=16"
+    elif name == "lqgan":
         words = "--data 2d_normal --nets linear_quadratic"
     elif name == "cogan":
         words = "--data image_folder --set data.path=photos data.size=32 --nets dcgan"
@@ -112,23 +114,39 @@ def played_by(name: str) -> str:
 
 
 def measured(name: str) -> str:
-    """The row of a game in the table of all games, if it is there."""
+    """What the results have of a game, from every table of games."""
     text = (DOCS / "results.md").read_text()
-    section = text[text.index("### Side by side, each with its influence checked") :]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    header = next(
-        i for i, line in enumerate(lines) if line.startswith("| game | parameters")
+    found = [
+        part
+        for heading in ("## Games", "### Every game")
+        for table in tables(text, heading)
+        if (part := of_game(name, table))
+    ]
+    link = "[Results](../results.md#games)"
+    if not found:
+        return f"## Measured\n\nNot part of the comparisons in {link}."
+    return "\n\n".join(
+        ["## Measured", *found, f"{link} says how, by which commands, and what else."]
     )
-    row = next((line for line in lines[header:] if line.startswith(f"| `{name}` |")), None)
-    link = "[Results](../results.md#side-by-side-each-with-its-influence-checked)"
-    if row is None:
-        return f"## Measured\n\nNot part of the comparison of games in {link}."
-    table = "\n".join([lines[header], lines[header + 1], row])
-    return (
-        f"## Measured\n\n{table}\n\nDigits, small networks, 2,000 moves, the game's own "
-        "defaults, three seeds; tau is the rank agreement with 60 true removals. "
-        f"{link} has the other games and what this does not say."
-    )
+
+
+def tables(text: str, heading: str) -> list[list[str]]:
+    """The tables of games below a heading, up to the next one of its rank."""
+    rank = heading.split()[0]
+    below = text[text.index(f"\n{heading}\n") + len(heading) + 2 :]
+    below = re.split(rf"^{rank} ", below, maxsplit=1, flags=re.M)[0]
+    every = re.findall(r"(?:^\|.*\n)+", below, flags=re.M)
+    return [table.splitlines() for table in every if table.startswith("| game |")]
+
+
+def of_game(name: str, table: list[str]) -> str:
+    """The head of a table and a game's rows; one without a name is of the game before."""
+    rows, own = [], False
+    for row in table[2:]:
+        first = row.split("|")[1].strip()
+        own = first.startswith(f"`{name}`") if first else own
+        rows += [row] if own else []
+    return "\n".join([*table[:2], *rows]) if rows else ""
 
 
 def metric(name: str) -> str:
