@@ -109,6 +109,7 @@ def test_the_page_of_a_game_holds_what_its_file_says():
     assert "| `wgan_gp` | G 16,576" in text
     assert "| `wgan_gp` | 2.724" in text  # from another table
     assert "| `cgan`" not in text
+    assert "](../results.md#series)" in building("reference").game("mad_gan")
 
 
 def test_names_in_tables_become_links():

@@ -146,7 +146,8 @@ def of_game(name: str, table: list[str]) -> str:
         first = row.split("|")[1].strip()
         own = first.startswith(f"`{name}`") if first else own
         rows += [row] if own else []
-    return "\n".join([*table[:2], *rows]) if rows else ""
+    found = "\n".join([*table[:2], *rows]) if rows else ""
+    return found.replace("](#", "](../results.md#")
 
 
 def metric(name: str) -> str:
