@@ -76,9 +76,8 @@ class Retraining:
             if self.running or not ids:
                 return False
             make_folder(self._folder)
-            names = (
-                self._folder / "without.txt"
-            )  # not the export, which may change meanwhile
+            # Not the export, which may change meanwhile.
+            names = self._folder / "without.txt"
             write_atomically(names, "".join(f"{name}\n" for name in ids).encode())
             self._cancelled, self._began, self._first = False, time.monotonic(), None
             self._say(
@@ -202,11 +201,8 @@ class Retraining:
     def _last(self) -> dict[str, Any]:
         try:
             said = loads((self._folder / "retraining.json").read_bytes())
-        except (
-            OSError,
-            ValueError,
-        ):  # nothing is lost with it: the folder of the run stays
-            return IDLE
+        except (OSError, ValueError):
+            return IDLE  # nothing is lost with it: the folder of the run stays
         if said["state"] != "running":
             return said
         text = _INTERRUPTED.format(run=self._run.folder, child=said["child"])
