@@ -139,6 +139,8 @@ def test_it_can_be_read_by_keyboard_alone(opened):
     assert second != HOSTILE
     opened.keyboard.press("Escape")
     assert not opened.evaluate("document.getElementById('detail').open")
+    # The event that gives the focus back comes a moment after the dialog has closed.
+    opened.wait_for_function("name => document.activeElement.title === name", arg=second)
     assert focus.evaluate("() => document.activeElement.title") == second
 
 
