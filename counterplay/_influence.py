@@ -86,22 +86,29 @@ class Influence(Tabular):
         """Predicted change of the metric without a group: the sum, to first order."""
         return float(self.removal[instances].sum())
 
+    @property
+    def ranks(self) -> list[int | None]:
+        """Per instance its place, 1 for the most harmful; None if it was not traced."""
+        ranks: list[int | None] = [None] * len(self.ids)
+        n = int((~self.harm.isnan()).sum())
+        for rank, row in enumerate(self.harmful(n).tolist(), 1):
+            ranks[row] = rank
+        return ranks
+
     def rows(self) -> list[dict[str, Any]]:
         """One row per instance: its id, removal effect, harm, and rank, 1 for the worst.
 
         An instance that was not traced has no numbers.
         """
-        n = int((~torch.isnan(self.harm)).sum())
-        ranks = {row: rank for rank, row in enumerate(self.harmful(n).tolist(), 1)}
         found = []
-        for row, name in enumerate(self.ids):
-            known = row in ranks
+        for row, (name, rank) in enumerate(zip(self.ids, self.ranks, strict=True)):
+            known = rank is not None
             removal, harm = float(self.removal[row]) + 0.0, float(self.harm[row]) + 0.0
             found.append({
                 "id": name,
                 "removal": removal if known else None,
                 "harm": harm if known else None,
-                "rank": ranks.get(row),
+                "rank": rank,
             })  # fmt: skip
         return found
 

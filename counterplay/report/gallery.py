@@ -58,7 +58,7 @@ def content(
     rows = chosen(influences, n)
     if data is not None and ids:
         _require_same(data, ids)
-    ranks = [_ranks(one) for one in influences]
+    ranks = [one.ranks for one in influences]
     seen = _Seen(data, rows, samples, scaling) if data is not None and rows else None
     shown = list(dict.fromkeys([*rows, *(seen.neighbours if seen else ())]))
     return {
@@ -71,7 +71,7 @@ def content(
         "instances": [
             {
                 "row": row,
-                "removal": [_number(one.removal[row]) for one in influences],
+                "removal": [number(one.removal[row]) for one in influences],
                 "rank": [rank[row] for rank in ranks],
                 "by_stretch": [_by_stretch(one, row) for one in influences],
                 **(seen.of(place, row, ids) if seen else {}),
@@ -100,6 +100,17 @@ def embedded(content: Mapping[str, Any]) -> Markup:
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # Nothing in it can end the element, or begin a comment in it.
     return Markup(text.replace("<", "\\u003c"))
+
+
+def unusual(
+    x: Tensor, mean: Tensor, std: Tensor, scaling: Scaling | None, n: int
+) -> list[list[Any]]:
+    """Column, value and deviations from the mean of a row, its `n` most unusual first."""
+    deviations = (x - mean) / std
+    order = deviations.abs().argsort(descending=True, stable=True)[:n].tolist()
+    names = scaling.names if scaling else range(1, len(x) + 1)
+    measured = scaling.undo(x.float()) if scaling else x
+    return [[f"{names[i]}", number(measured[i]), number(deviations[i])] for i in order]
 
 
 class _Seen:
@@ -143,8 +154,8 @@ class _Seen:
         found = {
             "n_copies": len(same),
             "copies": [ids[other] for other in same[:N_COPIES]],
-            "near": [[other, _number(d)] for other, d in self.near[place]],
-            "near_samples": [[other, _number(d)] for other, d in self.near_samples[place]],
+            "near": [[other, number(d)] for other, d in self.near[place]],
+            "near_samples": [[other, number(d)] for other, d in self.near_samples[place]],
         }
         if self.data.kind == "row":
             found["values"] = self._values(row)
@@ -152,15 +163,9 @@ class _Seen:
 
     def _values(self, row: int) -> list[list[Any]]:
         """Column, value and deviations from the mean, the most unusual first."""
-        x = self.x[row].flatten().double()
         mean, std = self._usual
-        deviations = (x - mean) / std
-        order = deviations.abs().argsort(descending=True, stable=True)[:N_VALUES].tolist()
-        names = self.scaling.names if self.scaling else range(1, len(x) + 1)
-        measured = self.scaling.undo(x.float()) if self.scaling else x
-        return [
-            [f"{names[i]}", _number(measured[i]), _number(deviations[i])] for i in order
-        ]
+        x = self.x[row].flatten().double()
+        return unusual(x, mean, std, self.scaling, N_VALUES)
 
     def pictures(self, rows: Sequence[int]) -> dict[str, dict[int, str]]:
         """Data URIs of the instances by row, of the nearest samples by place."""
@@ -181,16 +186,23 @@ class _Seen:
 def _metric(run: Run, influence: Influence) -> dict[str, Any]:
     judged = verdicts.of(run, influence)
     return {
+        **ranked(influence, judged),
+        "n": int((~influence.harm.isnan()).sum()),
+        "margin": None if judged.margin is None else number(judged.margin),
+        "stretches": list(influence.stretches),
+        "actual": {row: number(value) for row, value in judged.actual.items()},
+    }
+
+
+def ranked(influence: Influence, judged: verdicts.Judged) -> dict[str, Any]:
+    """What a ranking is by, and whether it may be believed."""
+    return {
         "name": influence.metric,
         "title": words.metric_title(influence.metric),
         "short": words.metric_name(influence.metric),
         "higher_is_better": influence.higher_is_better,
-        "value": _number(influence.value),
-        "n": int((~influence.harm.isnan()).sum()),
+        "value": number(influence.value),
         "attributable": judged.attributable,
-        "margin": None if judged.margin is None else _number(judged.margin),
-        "stretches": list(influence.stretches),
-        "actual": {row: _number(value) for row, value in judged.actual.items()},
     }
 
 
@@ -199,17 +211,7 @@ def _by_stretch(influence: Influence, row: int) -> list[float | None] | None:
     if influence.by_stretch is None:
         return None
     parts = -influence.by_stretch[:, row] * influence.weights[row]
-    return [_number(part) for part in parts.tolist()]
-
-
-def _ranks(influence: Influence) -> list[int | None]:
-    """Per instance its place in the ranking, 1 for the most harmful."""
-    harm = influence.harm
-    ranks: list[int | None] = [None] * len(harm)
-    n = int((~harm.isnan()).sum())
-    for rank, row in enumerate(influence.harmful(n).tolist(), 1):
-        ranks[row] = rank
-    return ranks
+    return [number(part) for part in parts.tolist()]
 
 
 def _known(run: Run, data: Columns | None, row: int, name: str) -> dict[str, Any]:
@@ -237,7 +239,7 @@ def _require_same(data: Columns, ids: Sequence[str]) -> None:
         )
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
     """Four digits are enough to read; JSON has neither NaN nor infinity."""
     value = float(value)
     return float(f"{value:.4g}") if math.isfinite(value) else None

@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 from counterplay._influence import Influence
 from counterplay.data.splits import Scaling
 from counterplay.game import Columns
-from counterplay.report import pictures, similar, verdicts, words
+from counterplay.report import pictures, similar, verdicts
+from counterplay.report.gallery import number, ranked, unusual
 from counterplay.report.records import is_planted, Run
 
 
@@ -87,7 +88,7 @@ class Instances:
     @cached_property
     def ranks(self) -> list[list[int | None]]:
         """Per metric the place of every instance, 1 for the most harmful."""
-        return [_ranks(influence) for influence in self.run.influences]
+        return [influence.ranks for influence in self.run.influences]
 
     def table(self) -> dict[str, Any]:
         """Everything that a page needs to filter and to sort, as columns."""
@@ -98,7 +99,7 @@ class Instances:
             "planted": self.planted,
             "copies": [len(self.copies.get(row, ())) for row in range(len(self))],
             "removal": [
-                [_number(value) for value in influence.removal.tolist()]
+                [number(value) for value in influence.removal.tolist()]
                 for influence in self.run.influences
             ],
             "rank": self.ranks,
@@ -109,10 +110,13 @@ class Instances:
         x, kind = self.data["x"], self.data.kind
         (near,) = similar.nearest(x[[row]], x, kind, k=N_NEAREST, own=[row])
         return {
-            "nearest": [[other, _number(distance)] for other, distance in near],
+            "nearest": [[other, number(distance)] for other, distance in near],
             "copies": self.copies.get(row, ())[:N_COPIES],
             "values": self._values(row) if kind == "row" else [],
-            "actual": [_number(judged.actual.get(row)) for judged in self._verdicts],
+            "actual": [
+                None if (value := judged.actual.get(row)) is None else number(value)
+                for judged in self._verdicts
+            ],
         }
 
     def thumbnail(self, row: int) -> Picture:
@@ -143,40 +147,11 @@ class Instances:
 
     def _metric(self, influence: Influence) -> dict[str, Any]:
         judged = verdicts.of(self.run, influence)
-        return {
-            "name": influence.metric,
-            "title": words.metric_title(influence.metric),
-            "short": words.metric_name(influence.metric),
-            "higher_is_better": influence.higher_is_better,
-            "value": _number(influence.value),
-            "attributable": judged.attributable,
-            "reason": judged.reason,
-            "advice": judged.advice,
-        }
+        known = {"reason": judged.reason, "advice": judged.advice}
+        return {**ranked(influence, judged), **known}
 
     def _values(self, row: int) -> list[list[Any]]:
         """Name, value and deviations from the mean, the most unusual first."""
         x, usual = self.data["x"][row].flatten(), self._among.flatten(1)
         std = usual.std(0, correction=0).clamp(min=1e-9)
-        deviations = (x - usual.mean(0)) / std
-        order = deviations.abs().argsort(descending=True, stable=True)[:N_VALUES].tolist()
-        measured = self._scaling.undo(x) if self._scaling else x
-        names = self._scaling.names if self._scaling else range(1, len(x) + 1)
-        return [
-            [f"{names[i]}", _number(measured[i]), _number(deviations[i])] for i in order
-        ]
-
-
-def _ranks(influence: Influence) -> list[int | None]:
-    ranks: list[int | None] = [None] * len(influence.ids)
-    n = int((~influence.harm.isnan()).sum())
-    for rank, row in enumerate(influence.harmful(n).tolist(), 1):
-        ranks[row] = rank
-    return ranks
-
-
-def _number(value: Any) -> float | None:
-    """Four digits are enough to read, and NaN is no JSON."""
-    if value is None or value != value:
-        return None
-    return float(f"{float(value):.4g}")
+        return unusual(x, usual.mean(0), std, self._scaling, N_VALUES)
