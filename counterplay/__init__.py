@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from counterplay._adjoint import (
         FirstOrder as FirstOrder,
         Implicit as Implicit,
+        Mollified as Mollified,
         Unroll as Unroll,
     )
     from counterplay._along import trace_along_removal as trace_along_removal
@@ -60,6 +61,7 @@ _HOME = {
     "ForwardMode": "_forward_mode",
     "Game": "game",
     "Implicit": "_adjoint",
+    "Mollified": "_adjoint",
     "Influence": "_influence",
     "Recipe": "_recipe",
     "State": "game",

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
+from counterplay._kinks import Kinks
 from counterplay._memory import in_bytes, Layout, layout, next_kept
 from counterplay._step import detached
 from counterplay._tape import graph_bytes, Tape
@@ -18,6 +19,7 @@ def backwards(
     start: int,
     stop: int,
     memory: int | str,
+    kinks: Kinks | None = None,
 ) -> Iterator[Tape]:
     """Walk back from move `stop - 1` to move `start`.
 
@@ -29,6 +31,7 @@ def backwards(
         stop: The move after the last.
         memory: What states and graphs may take, beside the checkpoints of the run, such as
             `"2GiB"`.
+        kinks: Where moves note their kinks, if they are to be seen.
 
     Yields:
         One tape per move.
@@ -36,7 +39,7 @@ def backwards(
     trajectory.require(data, start)
     if start == stop:
         return
-    walk = _Walk(game, data, trajectory, in_bytes(memory))
+    walk = _Walk(game, data, trajectory, in_bytes(memory), kinks)
     first = max(kept for kept in trajectory.checkpoints if kept <= start)
     bounds = sorted(kept for kept in trajectory.checkpoints if kept >= first)
     for lower, upper in reversed(list(itertools.pairwise(bounds))):
@@ -49,10 +52,17 @@ def backwards(
 class _Walk:
     """Walks back through one segment of the run after another."""
 
-    def __init__(self, game: Game, data: Columns, trajectory: Trajectory, memory: int):
+    def __init__(
+        self,
+        game: Game,
+        data: Columns,
+        trajectory: Trajectory,
+        memory: int,
+        kinks: Kinks | None,
+    ):
         self.game, self.data, self.trajectory = game, data, trajectory
-        self.memory = memory
-        self.graph = graph_bytes(game, data, trajectory.plan, trajectory.final)
+        self.memory, self.kinks = memory, kinks
+        self.graph = graph_bytes(game, data, trajectory.plan, trajectory.final, kinks)
 
     def segment(self, state: State, end: int, stop: int) -> Iterator[Tape]:
         """Walk from move `stop - 1` back to the one that follows `state`.
@@ -83,8 +93,9 @@ class _Walk:
 
     def _piece(self, state: State, stop: int) -> Iterator[Tape]:
         tapes: list[Tape] = []
+        plan = self.trajectory.plan
         while state.step < stop:
-            tapes.append(Tape(self.game, self.data, self.trajectory.plan, state))
+            tapes.append(Tape(self.game, self.data, plan, state, self.kinks))
             state = detached(tapes[-1].after)
         self.trajectory.check_nearly(state)
         while tapes:

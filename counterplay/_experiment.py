@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from counterplay import executors
-from counterplay._adjoint import Unroll
+from counterplay._adjoint import Mollified, Unroll
 from counterplay._atomic import make_folder
 from counterplay._bank import Bank
 from counterplay._cleanse import compare, FRACTIONS
@@ -50,6 +50,7 @@ class Ladder:
         instances: Instances lowered one at a time.
         subsets: Random groups removed per fraction.
         fractions: Shares of the data in a group.
+        mollified: Whether influence that sees kinks is compared with the same truth.
         chunk: Runs played at once.
     """
 
@@ -58,6 +59,7 @@ class Ladder:
     instances: int = 200
     subsets: int = 100
     fractions: Sequence[float] = (0.01, 0.05, 0.1)
+    mollified: bool = False
     chunk: int = 64
 
 
@@ -167,14 +169,17 @@ def climb(
     rows = []
     for n_epochs in ladder.epochs:
         since = trajectory.epochs_back(game, n_epochs) if n_epochs else 0
-        adjoint = Unroll(last=trajectory.n_steps - since)
-        influences = trace(game, data, trajectory, targets, adjoint=adjoint)
+        last = trajectory.n_steps - since
+        adjoints = [Unroll(last), *([Mollified(last)] if ladder.mollified else [])]
+        by_adjoint = [
+            trace(game, data, trajectory, targets, adjoint=adjoint) for adjoint in adjoints
+        ]
         agreements = verify(
             game,
             data,
             trajectory,
             targets,
-            influences,
+            [one for influences in by_adjoint for one in influences],
             instances=ladder.instances,
             lowered=ladder.lowered,
             subsets=ladder.subsets,
@@ -191,6 +196,7 @@ def climb(
         ]
         rows += [
             {"seed": recipe.seed, "epochs": n_epochs, **row}
+            for influences in by_adjoint
             for row in _harm_in_common(influences)
         ]
     return rows
@@ -201,6 +207,7 @@ def _harm_in_common(influences: Sequence[Influence]) -> Rows:
     return [
         {
             "metric": one.metric,
+            "adjoint": one.adjoint,
             "change": f"harm to {other.metric}",
             "size": 1.0,
             "measure": "spearman",
@@ -211,7 +218,8 @@ def _harm_in_common(influences: Sequence[Influence]) -> Rows:
 
 
 def summarise(
-    rows: Rows, keys: Sequence[str] = ("metric", "epochs", "change", "size", "measure")
+    rows: Rows,
+    keys: Sequence[str] = ("metric", "epochs", "adjoint", "change", "size", "measure"),
 ) -> Rows:
     """Mean over seeds of every number, with the lowest and the highest seed."""
     groups: dict[tuple, list[float]] = {}

@@ -1,6 +1,7 @@
 """One move with its graph, ready to be pulled back."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from counterplay._kinks import Kinks
 from counterplay._step import detached, step
 from counterplay._trajectory import draw, layer_noise, Plan, weights_of
 from counterplay.game import Columns, Game, State
@@ -24,13 +26,22 @@ class Tape:
         index: The instances it read.
     """
 
-    def __init__(self, game: Game, data: Columns, plan: Plan, state: State):
-        """Play the move that follows `state` and keep its graph."""
+    def __init__(
+        self,
+        game: Game,
+        data: Columns,
+        plan: Plan,
+        state: State,
+        kinks: Kinks | None = None,
+    ):
+        """Play the move that follows `state` and keep its graph, and its kinks if asked."""
+        self._kinks = kinks
         self.before = detached(state, requires_grad=True)
         batch, noise = draw(game, data, plan, state)
         self.index, self._shared = batch.index, isinstance(game, SharedGame)
         self._weights = weights_of(plan, batch, state).requires_grad_()
-        with torch.enable_grad(), layer_noise(game, plan, state.step):
+        noted = nullcontext() if kinks is None else kinks.noted()
+        with torch.enable_grad(), layer_noise(game, plan, state.step), noted:
             self.after, _ = step(
                 game,
                 self.before,
@@ -74,11 +85,9 @@ class Tape:
             for given in cotangents
         ]
         roots = list(outputs.values())
-        found = (
-            _together(roots, leaves, rows)
-            if len(rows) > 1 and self._is_small
-            else _one_by_one(roots, leaves, rows)
-        )
+        at_once = len(rows) > 1 and self._is_small
+        with nullcontext() if self._kinks is None else self._kinks.seen():
+            found = (_together if at_once else _one_by_one)(roots, leaves, rows)
         pulled = [
             {
                 name: grad
@@ -128,7 +137,9 @@ def _together(
     return [[None if grad is None else grad[i] for grad in grads] for i in range(len(rows))]
 
 
-def graph_bytes(game: Game, data: Columns, plan: Plan, state: State) -> int:
+def graph_bytes(
+    game: Game, data: Columns, plan: Plan, state: State, kinks: Kinks | None = None
+) -> int:
     """The memory of the largest graph of one move, beside the states.
 
     Args:
@@ -136,12 +147,13 @@ def graph_bytes(game: Game, data: Columns, plan: Plan, state: State) -> int:
         data: The training set.
         plan: The draws.
         state: Any state of the run.
+        kinks: Where kinks are noted, if they are.
     """
     largest = 0
     for movers in dict.fromkeys(game.schedule):
         before = replace(state, step=game.schedule.index(movers))
         with _Made(before) as made:
-            tape = Tape(game, data, plan, before)
+            tape = Tape(game, data, plan, before, kinks)
         largest = max(largest, made.n_bytes)
         del tape  # not earlier: what it holds is what is counted
     # Ranks that came to different decisions would wait for each other for ever.

@@ -55,6 +55,21 @@ def test_a_ladder_compares_every_length_and_step(tmp_path):
     assert by_step[0, 0.01] > 0.99
 
 
+def test_a_ladder_of_kinked_networks_compares_both_adjoints_with_one_truth(tmp_path):
+    nets, ladder = {**RECIPE["nets"], "activation": "relu"}, {**LADDER, "mollified": True}
+    run(file_of(tmp_path, nets=nets, ladder=LADDER), tmp_path / "kept", seeds=[0])
+    bank = (tmp_path / "kept/bank_0.jsonl").read_bytes()
+    path = file_of(tmp_path, nets=nets, ladder=ladder)
+    rows = run(path, tmp_path / "kept", seeds=[0])
+    assert {(row["epochs"], row["adjoint"]) for row in rows} == {
+        (1, "Unroll(last=10)"),
+        (1, "Mollified(last=10, width=0.1)"),
+        (0, "Unroll(last=20)"),
+        (0, "Mollified(last=20, width=0.1)"),
+    }
+    assert (tmp_path / "kept/bank_0.jsonl").read_bytes() == bank  # nothing is retrained
+
+
 def test_a_ladder_of_several_metrics_says_how_far_they_agree_on_who_is_harmful(tmp_path):
     path, folder = tmp_path / "experiment.toml", tmp_path / "kept"
     metric = {"names": ["average_log_likelihood", "frechet"], "n": 32}
@@ -119,7 +134,10 @@ def test_a_file_that_studies_nothing_is_refused(tmp_path):
 
 
 def test_a_summary_keeps_the_lowest_and_the_highest_seed():
-    key = {"metric": "m", "epochs": 1, "change": "instance", "size": 1.0, "measure": "r"}
+    key = {
+        "metric": "m", "epochs": 1, "adjoint": "Unroll()", "change": "instance",
+        "size": 1.0, "measure": "r",
+    }  # fmt: skip
     other = {**key, "epochs": 5}
     rows = [{**key, "value": 0.5}, {**key, "value": 0.2}, {**other, "value": 1.0}]
     assert summarise(rows) == [

@@ -14,6 +14,7 @@ from counterplay._adjoint import (
     FirstOrder,
     Implicit,
     MEMORY,
+    Mollified,
     Unroll,
 )
 from counterplay._recipe import Recipe
@@ -31,7 +32,7 @@ Number = Annotated[int | None, arg(metavar="INT")]
 Executor = executors.Name | None
 Precision = Annotated[_numerics.Precision | None, arg(metavar="NAME")]
 MemoryFormat = Annotated[_numerics.MemoryFormat | None, arg(metavar="NAME")]
-Adjoint = Literal["unroll", "implicit", "first_order"]
+Adjoint = Literal["unroll", "mollified", "implicit", "first_order"]
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -100,6 +101,8 @@ def adjoint_of(
     match name:
         case "unroll":
             return Unroll(last=last or None, memory=memory)
+        case "mollified":
+            return Mollified(last=last or None, memory=memory)
         case "first_order":
             return FirstOrder(last=last or None, memory=memory)
         case "implicit":

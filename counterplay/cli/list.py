@@ -53,6 +53,7 @@ def _all(kind: Kind) -> dict[str, Any]:
         case "adjoints":
             return {
                 "unroll": _adjoint.Unroll,
+                "mollified": _adjoint.Mollified,
                 "implicit": _adjoint.Implicit,
                 "first_order": _adjoint.FirstOrder,
                 "forward_mode": _forward_mode.ForwardMode,
