@@ -103,16 +103,18 @@ def main() -> None:
     for name in chosen.games:
         for seed in range(chosen.seeds):
             game, train, run, metric, last = GAMES[name](seed)
-            influence = cp.trace(game, train, run, metric, adjoint=cp.Unroll(last=last))
+            influences = [
+                cp.trace(game, train, run, metric, adjoint=adjoint)
+                for adjoint in (cp.Unroll(last), cp.Mollified(last))
+            ]
             agreement = cp.verify(
-                game, train, run, metric, influence, instances=N_INSTANCES,
+                game, train, run, metric, influences, instances=N_INSTANCES,
                 lowered=(1.0,), since=run.n_steps - last, executor="serial",
             )  # fmt: skip
-            taus = [row for row in agreement.rows() if row["measure"] == "kendall"]
-            found = ", ".join(
-                f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in taus
-            )
-            print(f"{name}, seed {seed}, {last} of {run.n_steps} moves: tau {found}")
+            for row in agreement.rows():
+                if row["measure"] == "kendall":
+                    found = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+                    print(f"{name}, seed {seed}, {row['adjoint']}: tau {found}", flush=True)
 
 
 if __name__ == "__main__":

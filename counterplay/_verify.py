@@ -49,7 +49,8 @@ ADVICE = (
     "Adam's epsilon inside the root (`eps_root`, 1e-4 to 1e-2)",
     "a lower learning rate, or fewer moves",
     "a larger batch",
-    "smooth activations (tanh, SiLU, softplus) in place of ReLU and leaky ReLU",
+    "smooth activations (tanh, SiLU, softplus) in place of ReLU and leaky ReLU, or the "
+    "adjoint `Mollified` (`--adjoint mollified`), which sees their kinks",
     "a penalty on the discriminator's slope (`r1`)",
     "a shorter trace (`last=`) with retraining of the same moves",
 )

@@ -4,8 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from counterplay._influence import Influence
 from counterplay._verify import Agreement
 from counterplay.cli import _show
@@ -120,7 +118,7 @@ def save_scores(
     for one in influences:
         columns[f"removal_{one.metric}"] = (one.removal + 0.0).tolist()  # no -0
         columns[f"harm_{one.metric}"] = (one.harm + 0.0).tolist()
-        columns[f"rank_{one.metric}"] = _ranks(one)
+        columns[f"rank_{one.metric}"] = one.ranks  # None if it was not traced
     columns["attributable"] = [believed] * len(data)
     rows = [
         dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
@@ -130,19 +128,13 @@ def save_scores(
     return rows
 
 
-def _ranks(influence: Influence) -> list[int]:
-    order = influence.harm.argsort(descending=True, stable=True)
-    places = torch.empty_like(order)
-    places[order] = torch.arange(1, len(order) + 1)
-    return places.tolist()
-
-
 def show_most_harmful(
     rows: Sequence[Mapping[str, Any]], metric: str, *, k: int = 10
 ) -> None:
     """Print the instances whose removal is predicted to improve a metric most."""
     doubt = "" if rows[0]["attributable"] else ", NOT attributable: see above"
-    chosen = sorted(rows, key=lambda row: row[f"rank_{metric}"])[:k]
+    ranked = [row for row in rows if row[f"rank_{metric}"]]
+    chosen = sorted(ranked, key=lambda row: row[f"rank_{metric}"])[:k]
     columns = ("rank", "id", "label", "planted", "harm")
     named = [
         {**row, "rank": row[f"rank_{metric}"], "harm": row[f"harm_{metric}"]}
