@@ -67,7 +67,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return WRONG_USAGE
+    if repeated := _repeated(words[1:]):
+        print(
+            f"`{repeated}` is given twice, and only its last values would count. Give all "
+            f"of them after one, as in `{repeated} A B`.",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
     return _run(words)
+
+
+def _repeated(words: Sequence[str]) -> str:
+    """The first option that is given a second time, empty if there is none."""
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    return next((name for i, name in enumerate(options) if name in options[:i]), "")
 
 
 def usage() -> str:

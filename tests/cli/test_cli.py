@@ -44,6 +44,13 @@ def test_an_unknown_option_is_wrong_usage(capsys):
     assert "--n-steps" in capsys.readouterr().err
 
 
+def test_an_option_that_is_given_twice_is_wrong_usage(toy, capsys):
+    options = ["--set", "game.r1=1", "--seed", "3", "--set=play.n_steps=5"]
+    assert main(["play", *options, "--dry-run"]) == 2
+    assert "`--set` is given twice, and only its last values" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
 def test_an_error_is_one_line(toy, capsys):
     assert main(["trace", "nowhere"]) == 1
     error = capsys.readouterr().err
