@@ -80,6 +80,20 @@ class Columns:
             )
         return self.tensors[name]
 
+    @functools.cached_property
+    def labels(self) -> tuple[str, ...] | None:
+        """Every instance's label as text, empty where it has none; None without `"y"`."""
+        if "y" not in self.tensors:
+            return None
+        values = self.tensors["y"].tolist()
+        if self.tensors["y"].is_floating_point():
+            return tuple(f"{value:g}" for value in values)
+        names = self.class_names
+        return tuple(
+            "" if value < 0 else names[value] if names else str(int(value))
+            for value in values
+        )
+
     def select(self, index: Index | Sequence[int]) -> Self:
         """The instances at `index`, in that order."""
         index = torch.as_tensor(index, dtype=torch.int64)

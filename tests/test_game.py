@@ -72,6 +72,16 @@ def test_columns_are_selected_and_converted_together():
     assert (chosen["x"].dtype, chosen["y"].dtype) == (torch.float64, torch.int64)
 
 
+def test_labels_are_names_numbers_or_nothing():
+    ids, known = ("a", "b", "c"), torch.tensor([1, -1, 0])
+    labelled = Columns({"x": torch.zeros(3, 2), "y": known}, ids, class_names=("no", "yes"))
+    assert labelled.labels == ("yes", "", "no")
+    assert dataclasses.replace(labelled, class_names=()).labels == ("1", "", "0")
+    measured = Columns({"y": torch.tensor([0.25, -1.0, 3.0])}, ids)
+    assert measured.labels == ("0.25", "-1", "3")
+    assert Columns({"x": torch.zeros(3, 2)}, ids).labels is None
+
+
 def test_a_fingerprint_depends_on_values_and_ids():
     data = columns()
     changed = dataclasses.replace(data, tensors={**data.tensors, "x": data["x"] + 1})

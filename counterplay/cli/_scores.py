@@ -106,13 +106,8 @@ def save_scores(
     verdicts = {one.metric: one.verdict for one in agreements}
     believed = all(verdicts[one.metric][one.adjoint].attributable for one in influences)
     columns: dict[str, Sequence[object]] = {"id": data.ids}
-    if "y" in data.tensors:
-        labels = data["y"].tolist()
-        columns["label"] = (
-            [data.class_names[y] if y != -1 else "" for y in labels]
-            if data.class_names
-            else labels
-        )
+    if data.labels is not None:
+        columns["label"] = data.labels
     if planted is not None:
         columns["planted"] = planted.tolist()
     for one in influences:

@@ -218,10 +218,8 @@ def _known(run: Run, data: Columns | None, row: int, name: str) -> dict[str, Any
     """Who an instance is."""
     written = run.scores[row] if run.scores else {}
     label = str(written.get("label") or "")
-    if not label and data is not None and "y" in data.tensors:
-        value = data["y"][row].item()
-        named = data.class_names[int(value)] if data.class_names else f"{value:g}"
-        label = named if value >= 0 else ""  # below 0 it is not known
+    if not label and data is not None and data.labels is not None:
+        label = data.labels[row]
     return {"id": name, "label": label, "planted": is_planted(written)}
 
 

@@ -27,8 +27,8 @@ def rows(instances: Instances, marks: Marks) -> list[Row]:
     for i, name in enumerate(instances.data.ids):
         opinion = marks.of(i)
         row: Row = {"id": name}
-        if instances.labels is not None:
-            row["label"] = instances.labels[i]
+        if instances.data.labels is not None:
+            row["label"] = instances.data.labels[i]
         if instances.planted is not None:
             row["planted"] = instances.planted[i]
         row |= {"mark": opinion.mark, "note": opinion.note}
@@ -65,7 +65,7 @@ def as_fiftyone(instances: Instances, marks: Marks, folder: Path) -> bytes:
     """
     found = rows(instances, marks)
     samples = [
-        _sample(row, _file(instances, i, folder), instances.labels is not None)
+        _sample(row, _file(instances, i, folder), instances.data.labels is not None)
         for i, row in enumerate(found)
     ]
     content = {

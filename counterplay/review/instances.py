@@ -57,19 +57,9 @@ class Instances:
         return [self._metric(influence) for influence in self.run.influences]
 
     @cached_property
-    def labels(self) -> list[str] | None:
-        """One label per instance, if there are any."""
-        if "y" not in self.data.tensors:
-            return None
-        values, names = self.data["y"].tolist(), self.data.class_names
-        if not names:
-            return [f"{value:g}" for value in values]
-        return [names[value] if value >= 0 else "" for value in values]
-
-    @cached_property
     def classes(self) -> list[str]:
         """The labels to choose from; none if they are too many to be classes."""
-        found = sorted(set(self.labels or ()))
+        found = sorted(set(self.data.labels or ()))
         order = {name: place for place, name in enumerate(self.data.class_names)}
         found.sort(key=lambda name: order.get(name, len(order)))
         return found if len(found) <= N_CLASSES else []
@@ -95,7 +85,7 @@ class Instances:
         return {
             "metrics": self.metrics,
             "ids": self.data.ids,
-            "labels": self.labels,
+            "labels": self.data.labels,
             "planted": self.planted,
             "copies": [len(self.copies.get(row, ())) for row in range(len(self))],
             "removal": [
