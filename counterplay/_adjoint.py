@@ -25,6 +25,7 @@ from counterplay._tape import Tape
 from counterplay._trajectory import Plan, Trajectory
 from counterplay.errors import TraceError
 from counterplay.game import Columns, Game
+from counterplay.ranks import SharedGame
 from counterplay.typing import Tensors
 
 
@@ -96,7 +97,7 @@ class _Swept(AbstractAdjoint):
         sweep = begin(cotangents, trajectory, repr(self), kept, parts)
         tapes = backwards(
             game, data, trajectory,
-            start=start, stop=sweep.move, memory=self.memory, kinks=self._kinks(),
+            start=start, stop=sweep.move, memory=self.memory, kinks=self._kinks(game),
         )  # fmt: skip
         for move in moves(sweep, tapes, kept, carried=self.carried):
             if on_move is not None:
@@ -111,8 +112,9 @@ class _Swept(AbstractAdjoint):
         n = min(N_STRETCHES, max(1, round(n_reads / trajectory.plan.batches_per_epoch)))
         return tuple(start + (end - start) * i // n for i in range(n + 1))
 
-    def _kinks(self) -> Kinks | None:
+    def _kinks(self, game: Game) -> Kinks | None:
         """Where moves note their kinks, if second derivatives see them."""
+        del game
         return None
 
 
@@ -155,12 +157,18 @@ class Mollified(_Swept):
 
     width: float = 0.1
 
-    def _kinks(self):
+    def _kinks(self, game):
         """See `_Swept._kinks`.
 
         Raises:
-            TraceError: If `width` is not above 0.
+            TraceError: If `width` is not above 0, or ranks share the game.
         """
+        if isinstance(game, SharedGame):
+            raise TraceError(
+                "`Mollified` measures units over a whole batch, of which a rank has only a "
+                "part. Use `Unroll()` on ranks, or `Mollified` on a run that one process "
+                "played."
+            )
         if not self.width > 0:
             raise TraceError(
                 f"`width` must be above 0, it is that of the bells at the kinks, got "

@@ -20,7 +20,8 @@ import cases
 import torch
 from torch import nn, Tensor
 
-from counterplay import ForwardMode, games, Implicit, play, trace, Unroll
+from counterplay import ForwardMode, games, Implicit, Mollified, play, trace, Unroll
+from counterplay._adjoint import AbstractAdjoint
 from counterplay._checkpoint import FolderCheckpoints
 from counterplay._collectives import collect, spread
 from counterplay._sweep import SweepFile
@@ -221,10 +222,10 @@ def recorded_alone(ranks: Ranks) -> None:
     trace(case.game, case.data, play_on(ALONE, case), case.metric, ranks=ranks)
 
 
-def forward_mode(ranks: Ranks) -> None:
+def traced_by(adjoint: AbstractAdjoint, ranks: Ranks) -> None:
     case = cases.gan()
-    played, way = play_on(ranks, case), ForwardMode(instances=(0,))
-    trace(case.game, case.data, played, case.metric, adjoint=way, ranks=ranks)
+    played = play_on(ranks, case)
+    trace(case.game, case.data, played, case.metric, adjoint=adjoint, ranks=ranks)
 
 
 def failed() -> str:
@@ -238,7 +239,8 @@ REFUSED: Mapping[str, Callable[[Ranks], Any]] = {
     "no mean": squared_mean,
     "mixing layer": centred,
     "recorded alone": recorded_alone,
-    "forward mode": forward_mode,
+    "forward mode": functools.partial(traced_by, ForwardMode(instances=(0,))),
+    "kinks": functools.partial(traced_by, Mollified()),
     "first fails": lambda ranks: ranks.told(failed),
     "other state": lambda ranks: ranks.agree("The state at move 3", f"{ranks.rank}"),
 }

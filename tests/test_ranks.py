@@ -74,6 +74,7 @@ def test_only_the_first_rank_writes_and_all_go_on_from_its_files(shared):
         ("mixing layer", r"GameError: The loss of player '.' cannot be computed in parts"),
         ("recorded alone", r"TraceError: The run was played by 1 ranks, but here are \d"),
         ("forward mode", r"TraceError: `ForwardMode` pushes many tangents at once"),
+        ("kinks", r"TraceError: `Mollified` measures units over a whole batch"),
         (
             "other state",
             r"RankError: The state at move 3 is not the same on rank 0 and on \[1",
