@@ -247,7 +247,7 @@ def test_the_most_harmful_are_marked_at_once_and_undone_at_once(review, instance
     wanted = [
         name
         for name in ranked(instances)
-        if instances.labels[instances.data.ids.index(name)] == "a"
+        if instances.data.labels[instances.data.ids.index(name)] == "a"
     ]
     assert set(saved(instances)) == set(wanted[:7])
     review.locator("#undo").click()
