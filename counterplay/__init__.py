@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from counterplay._verify import verify as verify
     from counterplay.game import (
         apply_of as apply_of,
-        Batch as Batch,
         Columns as Columns,
         Game as Game,
         State as State,
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Batch": "game",
     "Columns": "game",
     "FirstOrder": "_adjoint",
     "ForwardMode": "_forward_mode",

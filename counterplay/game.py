@@ -83,16 +83,12 @@ class Columns:
     @functools.cached_property
     def labels(self) -> tuple[str, ...] | None:
         """Every instance's label as text, empty where it has none; None without `"y"`."""
-        if "y" not in self.tensors:
+        if (y := self.tensors.get("y")) is None:
             return None
-        values = self.tensors["y"].tolist()
-        if self.tensors["y"].is_floating_point():
-            return tuple(f"{value:g}" for value in values)
-        names = self.class_names
-        return tuple(
-            "" if value < 0 else names[value] if names else str(int(value))
-            for value in values
-        )
+        if y.is_floating_point():
+            return tuple(f"{value:g}" for value in y.tolist())
+        text = self.class_names.__getitem__ if self.class_names else str
+        return tuple(text(int(label)) if label >= 0 else "" for label in y.tolist())
 
     def select(self, index: Index | Sequence[int]) -> Self:
         """The instances at `index`, in that order."""
@@ -134,10 +130,8 @@ class Batch:
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.columns:
-            raise DataError(
-                f"A loss reads the column {name!r}, but the data has "
-                f"{sorted(self.columns)}."
-            )
+            known = sorted(self.columns)
+            raise DataError(f"A loss reads the column {name!r}, but the data has {known}.")
         return self.columns[name]
 
     def __len__(self) -> int:
