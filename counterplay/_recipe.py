@@ -41,7 +41,7 @@ class Recipe:
     """Everything that determines a run.
 
     Attributes:
-        data: `name` of a data set and its options.
+        data: `name` of a data set and its options; `labelled` and `dtype` of every one.
         corrupt: `kind`, `fraction` and further options of `corrupt`, or empty.
         nets: `name` and options of networks; `start`, a finished run whose final parameters
             are the first here, and the `rank` of adapters that alone are trained.
@@ -157,7 +157,7 @@ class Recipe:
     def _known(self) -> dict[str, dict[str, Any]]:
         """Per table its keys and their defaults, `REQUIRED` where there is none."""
         known = {
-            "data": {"labelled": None}
+            "data": {"labelled": None, "dtype": None}
             | keys_of(datasets.maker(self.data["name"]), "dtype"),
             "nets": {**nets.options_of(self.nets["name"]), **_TUNING},
             "game": options_of_game(self.game["name"]),

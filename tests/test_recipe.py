@@ -4,11 +4,13 @@ import tomllib
 from dataclasses import replace
 from functools import partial
 
+import oracles
 import pytest
 import torch
 
 from counterplay import features
 from counterplay._checkpoint import fingerprint
+from counterplay._influence import trace
 from counterplay._play import play
 from counterplay._recipe import Recipe
 from counterplay._toml import read_toml
@@ -227,6 +229,20 @@ def test_preprocessing_and_a_cache_stand_around_a_feature_map(tmp_path):
     assert isinstance(found, features.Cached)
     assert found.name == "classifier_uint8_bicubic8"
     assert recipe(data=digits, features=trained).feature_map.name == "classifier"
+
+
+def test_in_float64_a_tiny_change_of_weight_is_predicted_through_the_features():
+    found = recipe(
+        data={"name": "digits", "dtype": "float64"},
+        features={"name": "classifier", "n_steps": 60, "n_features": 8},
+        metric={"names": ["frechet"], "n": 64},
+    )
+    game, data = found.make_game(), found.splits.train
+    run, target = found.record(game), found.targets(game)[0]
+    influence = trace(game, data, run, target)
+    for instance in influence.harm.abs().topk(3).indices.tolist():
+        slope = oracles.finite_difference(game, data, run, target, instance)
+        assert slope == pytest.approx(float(influence.gradient[instance]), rel=1e-5)
 
 
 def test_a_feature_map_that_lacks_an_option_is_refused():

@@ -17,7 +17,7 @@ from counterplay.errors import ConfigError
 
 
 if TYPE_CHECKING:
-    from counterplay.data.splits import Splits
+    from counterplay.data.splits import Dtype, Splits
 
 
 # Public names that are not data sets, and the file each is in.
@@ -41,20 +41,25 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(files - set(_TOOLS.values())))
 
 
-def load(name: str, *, labelled: int | None = None, **options: Any) -> "Splits":
+def load(
+    name: str, *, labelled: int | None = None, dtype: "Dtype | None" = None, **options: Any
+) -> "Splits":
     """The data set called `name`.
 
     Args:
         name: One of `names()`; a hyphen may stand for an underscore, `2d` for `two_d`.
         labelled: Training instances that keep their label, see `partly_labelled`; default
             all. The option `seed` of the data set determines which.
+        dtype: Of the columns that are not whole numbers; default what the data set gives.
+            Networks and metrics follow it.
         options: Keywords of the function of that name.
 
     Returns:
         Its training, validation and test instances.
 
     Raises:
-        ConfigError: If there is no such data set or it has no such option.
+        ConfigError: If there is no such data set, it has no such option, or there is no
+            such `dtype`.
 
     Example:
         >>> len(load("2d-normal", n_train=100).train)
@@ -70,6 +75,8 @@ def load(name: str, *, labelled: int | None = None, **options: Any) -> "Splits":
             f"{list(signature.parameters)}."
         ) from error
     splits = make(**options)
+    if dtype is not None:
+        splits = splits.in_dtype(dtype)
     if labelled is None:
         return splits
     train = _find("labels", "partly_labelled")(

@@ -5,19 +5,21 @@ parts would make both worthless, so `Splits` refuses it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, combinations, pairwise
+from typing import get_args, Literal, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from counterplay import _rng
-from counterplay.errors import DataError
+from counterplay.errors import ConfigError, DataError
 from counterplay.game import Columns
 
 
 PARTS: tuple[str, ...] = ("train", "valid", "test")
+Dtype = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,21 @@ class Splits:
                     f"instances, {shared[0]!r} for one. A gain on data that was trained on "
                     "or chosen by proves nothing; give each instance to one part."
                 )
+
+    def in_dtype(self, dtype: Dtype) -> Self:
+        """The same instances, floating columns in another dtype; networks follow it.
+
+        Raises:
+            ConfigError: If there is no such dtype.
+        """
+        if dtype not in get_args(Dtype):
+            raise ConfigError(
+                f"There is no `dtype` {dtype!r} of data; there are "
+                f"{list(get_args(Dtype))}. Fewer bits are for moves: see `play.precision`."
+            )
+        wanted = getattr(torch, dtype)
+        parts = {part: getattr(self, part).to(dtype=wanted) for part in PARTS}
+        return replace(self, **parts)
 
 
 def split(

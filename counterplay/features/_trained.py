@@ -14,6 +14,7 @@ from counterplay._tensor_files import write_tensors
 from counterplay.errors import ConfigError, DataError
 from counterplay.features import _frozen
 from counterplay.features._network import SmoothNetwork
+from counterplay.game import Columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,3 +157,9 @@ def train(
         optimizer.zero_grad()
         loss(index).backward()
         optimizer.step()
+
+
+def finished(network: SmoothNetwork, data: Columns) -> SmoothNetwork:
+    """The network, frozen; in float64 if the data are, so that features round no more."""
+    wider = torch.promote_types(data["x"].dtype, network.mean.dtype)
+    return _frozen.frozen(network).to(wider)

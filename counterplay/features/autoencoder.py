@@ -91,7 +91,8 @@ def autoencoder(
             lr=lr,
             seed=seed,
         )
-    network = _frozen.frozen(network)
+    error = _error(name, network, x[judged], seen.mean(0))
+    network = _trained.finished(network, data)
     return Autoencoder(
         name=name,
         shape=shape,
@@ -99,7 +100,7 @@ def autoencoder(
         fingerprint=_frozen.fingerprint(network),
         trained_on=data.ids,
         network=network,
-        error=_error(name, network, x[judged], seen.mean(0)),
+        error=error,
     )
 
 

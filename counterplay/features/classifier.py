@@ -47,8 +47,9 @@ def classifier(
     Images of 8 pixels a side and more get a convolution, SiLU and 2 x 2 mean pooling until
     fewer than 8 are left, everything else one layer of 128 SiLU; then come `n_features`
     sigmoids. All is smooth, as kinks make the influence of single instances jump. A fifth
-    of the instances only measures the accuracy. The result depends on data and options
-    alone, and PyTorch's global generator stays as it was.
+    of the instances only measures the accuracy. It learns in float32, and gives features in
+    float64 if the data are. The result depends on data and options alone, and PyTorch's
+    global generator stays as it was.
 
     Args:
         data: Labelled instances, columns "x" and "y": neither the game's training data nor
@@ -89,7 +90,8 @@ def classifier(
             lr=lr,
             seed=seed,
         )
-    network = _frozen.frozen(network)
+    accuracy = _accuracy(name, network, x[judged], y[judged])
+    network = _trained.finished(network, data)
     return Classifier(
         name=name,
         shape=shape,
@@ -98,7 +100,7 @@ def classifier(
         trained_on=data.ids,
         network=network,
         n_classes=len(classes),
-        accuracy=_accuracy(name, network, x[judged], y[judged]),
+        accuracy=accuracy,
     )
 
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from counterplay import data
 from counterplay.errors import ConfigError
@@ -29,6 +30,20 @@ def test_a_function_stays_callable_after_its_file_was_imported():
 def test_load_passes_options_and_accepts_hyphens():
     assert len(data.load("2d-normal", n_train=7).train) == 7
     assert data.load("two_d_normal").name == data.load("two-d-normal").name
+
+
+def test_any_data_come_in_float64_with_the_same_values_and_labels():
+    narrow, wide = data.load("digits"), data.load("digits", dtype="float64")
+    for part in ("train", "valid", "test"):
+        one, other = getattr(narrow, part), getattr(wide, part)
+        assert (one["x"].dtype, other["x"].dtype) == (torch.float32, torch.float64)
+        assert torch.equal(one["x"], other["x"].float())
+        assert torch.equal(one["y"], other["y"])
+    assert data.load("ring", dtype="float32").train["x"].dtype == torch.float32
+    with pytest.raises(
+        ConfigError, match=r"no `dtype` 'float16' of data.*`play.precision`"
+    ):
+        data.load("digits", dtype="float16")
 
 
 def test_a_maker_is_the_function_behind_load():

@@ -76,6 +76,14 @@ def test_training_repeats_and_leaves_the_global_generator_alone(phi):
     assert other.fingerprint != phi.fingerprint
 
 
+def test_float64_data_have_float64_features_of_the_same_autoencoder(phi):
+    data = curve().to(dtype=torch.float64)
+    wide = features.autoencoder(data, n_features=6, n_steps=150)
+    assert wide.error == phi.error
+    torch.testing.assert_close(wide(data["x"]), phi(data["x"].float()).double())
+    assert (wide(data["x"]) - phi(data["x"].float())).any()  # less is rounded
+
+
 def test_features_have_no_logits(phi):
     assert not hasattr(phi, "logits")
 

@@ -45,6 +45,18 @@ def test_digits_are_told_apart_and_features_vary(digits):
     assert phi(unseen["x"]).std(0).min() > 0.01
 
 
+def test_float64_data_have_float64_features_of_the_same_classifier(phi, tmp_path):
+    data = clouds().to(dtype=torch.float64)
+    wide = features.classifier(data, n_features=6, n_steps=60)
+    assert wide.accuracy == phi.accuracy
+    assert wide(data["x"]).dtype == torch.float64
+    for one, other in zip(phi.network.parameters(), wide.network.parameters(), strict=True):
+        assert torch.equal(one.double(), other)
+    wide.save(tmp_path / "wide.safetensors")
+    kept = features.saved(tmp_path / "wide.safetensors")
+    assert torch.equal(kept(data["x"]), wide(data["x"]))
+
+
 @pytest.mark.parametrize(
     "shape", [(5,), (3, 4), (1, 8, 8), (3, 9, 12), (3, 20, 20), (1, 4, 4)], ids=str
 )
