@@ -1,8 +1,7 @@
 """Fitting a detector into a folder of its own, and what is found on the way."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints, Literal
 
@@ -10,25 +9,20 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from counterplay import estimators
-from counterplay._atomic import write_atomically
 from counterplay._influence import Influence, trace
 from counterplay._lock import locked
-from counterplay._sealed import append_line, line_of, read_lines
 from counterplay._tables import require_known
 from counterplay.cli import _options, _show
 from counterplay.cli._folder import interruptible, sweep, write_columns, write_table
 from counterplay.cli._given import channel_columns, detection_columns, Given
 from counterplay.cli._jobs import Outliers, Series
-from counterplay.cli._log import Log
 from counterplay.cli._place import place
+from counterplay.cli._watched_fit import fit_watched
 from counterplay.errors import ConfigError, MetricError, RunError
 from counterplay.estimators import _saved
-from counterplay.estimators._record import Record, recorded
-from counterplay.game import State
 from counterplay.report import model as page
 
 
-N_ROWS = 200  # of the log
 N_SHOWN = 10
 N_TRACED = 5_000  # labelled rows of a table; their pairs are compared
 
@@ -49,7 +43,7 @@ def fit(what: Outliers | Series) -> None:
     detector = _detector(what)
     tables = _saved.tables_of(detector, _facts(what, given), fit={"threads": what.threads})
     with _begun(what, tables) as folder:
-        _play(detector, given, folder, tables)
+        fit_watched(detector, given.X, folder, _saved.checkpoints(folder, tables))
         _saved.finish(detector, folder, tables)
         quality = _quality(detector, given, labelled)
         influence = None
@@ -189,76 +183,6 @@ def _require_same(begun: Mapping, wanted: Mapping, folder: Path) -> None:
             )
 
 
-def _play(detector: Any, given: Given, folder: Path, tables: Mapping[str, Any]) -> None:
-    kept = _saved.checkpoints(folder, tables)
-    log = Log(folder / "log.jsonl")
-    past = _Past(folder / "losses.jsonl", log.rewind(kept))
-    with ExitStack() as stack:
-
-        def watch(n_steps: int) -> _Watch:
-            advance = stack.enter_context(_show.stage("Fitting", n_steps))
-            return _Watch(log, past, kept, n_steps, advance)
-
-        with recorded(Record(kept, watch, past.losses)):
-            detector.fit(given.X)
-    if log.rows:
-        write_table(folder / "log.csv", log.table())
-
-
-class _Past:
-    """Every loss of a fit, written whenever a state is kept."""
-
-    def __init__(self, path: Path, reached: int):
-        self.path, self.losses = path, defaultdict[str, list[float]](list)
-        rows = [row for row in read_lines(path) if row["step"] <= reached]
-        if path.exists():
-            write_atomically(path, b"".join(map(line_of, rows)))
-        for row in rows:
-            for player, losses in row["losses"].items():
-                self.losses[player] += losses
-
-    def append(self, step: int, losses: Mapping[str, Sequence[float]]) -> None:
-        """Add what was lost since the last time."""
-        append_line(self.path, {"step": step, "losses": dict(losses)})
-
-
-class _Watch:
-    """Logs the losses every so often, and at every checkpoint."""
-
-    def __init__(
-        self,
-        log: Log,
-        past: _Past,
-        kept: MutableMapping[int, State],
-        n_steps: int,
-        advance: _show.Advance,
-    ):
-        self.log, self.past, self.kept = log, past, kept
-        self.n_steps, self.advance = n_steps, advance
-        self.every = max(1, n_steps // N_ROWS)
-        last = log.rows[-1] if log.rows else {}
-        self.latest = {k: v for k, v in last.items() if k.startswith("loss_")}
-        self.unread: list[Mapping[str, float]] = []
-        self.since = defaultdict[str, list[float]](list)
-
-    def __call__(self, state: State, losses: Mapping[str, float]) -> None:
-        self.unread.append(losses)
-        self.advance(state.step)
-        checkpoint = state.step in self.kept
-        if not checkpoint and state.step % self.every:
-            return
-        for found in self.unread:
-            for player, loss in found.items():
-                self.latest[f"loss_{player}"] = loss
-                self.since[player].append(loss)
-        self.unread.clear()
-        if checkpoint:
-            self.past.append(state.step, self.since)
-            self.since.clear()
-        # Last, as a checkpoint with a row is one to go on from.
-        self.log.append(state.step, self.latest)
-
-
 def _quality(detector: Any, given: Given, labelled: Given | None) -> dict[str, float]:
     """How well the labelled rows are told apart."""
     if labelled is None:
@@ -351,16 +275,9 @@ def _show_harmful(harmful: Sequence[Mapping[str, Any]], noun: str) -> None:
 
 
 def _harmful(influence: Influence, given: Given) -> list[dict[str, Any]]:
-    """Every training instance, the one that hurts most first."""
-    ids, harm = given.instance_ids(influence.ids), influence.harm
-    order: Sequence[int] = harm.argsort(descending=True, stable=True).tolist()
-    return [
-        {
-            "row": row,
-            "id": ids[row],
-            "removal": float(influence.removal[row]) + 0.0,  # no -0
-            "harm": float(harm[row]) + 0.0,
-            "rank": rank,
-        }
-        for rank, row in enumerate(order, 1)
+    """Every training instance, the one that hurts most first; untraced ones are last."""
+    ids = given.instance_ids(influence.ids)
+    rows = [
+        {"row": row, **known, "id": ids[row]} for row, known in enumerate(influence.rows())
     ]
+    return sorted(rows, key=lambda row: row["rank"] or len(rows) + 1)
