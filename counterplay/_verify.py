@@ -46,12 +46,12 @@ MEASURES = {
     "jaccard": jaccard_of_extremes,
 }
 ADVICE = (
-    "Adam's epsilon inside the root (`eps_root`, 1e-4 to 1e-2)",
-    "a lower learning rate, or fewer moves",
     "a larger batch",
+    "a lower learning rate, or fewer moves",
+    "Adam's epsilon inside the root (`eps_root`, 1e-6 to 1e-2)",
     "smooth activations (tanh, SiLU, softplus) in place of ReLU and leaky ReLU, or the "
     "adjoint `Mollified` (`--adjoint mollified`), which sees their kinks",
-    "a penalty on the discriminator's slope (`r1`)",
+    "another penalty on the discriminator's slope (`r1`): none and a strong one are rough",
     "a shorter trace (`last=`) with retraining of the same moves",
 )
 
