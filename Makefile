@@ -47,7 +47,8 @@ layers: $(VENV)/developed  ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
 docs: $(VENV)/developed  ## build the documentation into site/, running its examples
-	$(BIN)/mkdocs build --strict
+	@# The examples are too small for more than one thread.
+	OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/installed  ## the benchmarks that need no other package
 	$(BIN)/python benchmarks/trace_cost.py
