@@ -157,7 +157,7 @@ class Recipe:
     def _known(self) -> dict[str, dict[str, Any]]:
         """Per table its keys and their defaults, `REQUIRED` where there is none."""
         known = {
-            "data": {"labelled": None, "dtype": None}
+            "data": keys_of(datasets.load, "name", "options")
             | keys_of(datasets.maker(self.data["name"]), "dtype"),
             "nets": {**nets.options_of(self.nets["name"]), **_TUNING},
             "game": options_of_game(self.game["name"]),

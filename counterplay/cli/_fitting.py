@@ -242,9 +242,10 @@ def _write(
     if labelled is given:
         columns["label"] = given.labels
     write_columns(folder / "scores.csv", columns)
-    harmful = _harmful(influence, given) if influence is not None else []
-    if harmful:
-        write_table(folder / "influence.csv", sorted(harmful, key=lambda row: row["row"]))
+    traced = _traced(influence, given) if influence is not None else []
+    harmful = sorted(traced, key=lambda row: row["rank"])
+    if traced:
+        write_table(folder / "influence.csv", traced)
         _show_harmful(harmful, "window" if given.windows else "row")
     fitted = page.Fitted(
         folder=folder,
@@ -274,10 +275,9 @@ def _show_harmful(harmful: Sequence[Mapping[str, Any]], noun: str) -> None:
     )
 
 
-def _harmful(influence: Influence, given: Given) -> list[dict[str, Any]]:
-    """Every training instance, the one that hurts most first; untraced ones are last."""
+def _traced(influence: Influence, given: Given) -> list[dict[str, Any]]:
+    """What is known of every training instance, in their order."""
     ids = given.instance_ids(influence.ids)
-    rows = [
+    return [
         {"row": row, **known, "id": ids[row]} for row, known in enumerate(influence.rows())
     ]
-    return sorted(rows, key=lambda row: row["rank"] or len(rows) + 1)
