@@ -51,7 +51,7 @@ ADVICE = (
     "Adam's epsilon inside the root (`eps_root`, 1e-6 to 1e-2)",
     "smooth activations (tanh, SiLU, softplus) in place of ReLU and leaky ReLU, or the "
     "adjoint `Mollified` (`--adjoint mollified`), which sees their kinks",
-    "another penalty on the discriminator's slope (`r1`): none and a strong one are rough",
+    "another penalty on the discriminator's slope (`r1`), weaker or stronger",
     "a shorter trace (`last=`) with retraining of the same moves",
 )
 
